@@ -1,0 +1,1 @@
+"""The money: the ledger (the only writer of balances), recharges and vouchers."""

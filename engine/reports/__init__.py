@@ -1,0 +1,1 @@
+"""What the books say, and whether they are right."""

@@ -1,0 +1,120 @@
+"""Business settings: rows where they differ from their defaults, read as one frozen `Settings`.
+
+What belongs to an installation (addresses, keys) is not here but in `engine.config`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import delete, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from engine.db import Database
+from engine.errors import InvalidInput
+from engine.schema import Setting, SettingsHead
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The rules of the house that an operator may change. Field names are the keys of the rows."""
+
+    zone: str = "UTC"
+    """The operator's time zone: validity ends at the end of a day here, and days are reported in it."""
+    home_country: str = ""
+    """Country (ISO 3166, two letters) for callers and destinations that no access number places; empty: none."""
+    call_cap_s: int = 14_400
+    """The longest a call may be granted."""
+    slice_s: int = 600
+    """The slice that a switch which asks again is granted at a time."""
+    low_balance_s: int = 60
+    """Play the low-balance warning when this little is left."""
+    tolerance_ms: int = 200
+    """How far past a whole second a duration may be without being billed for the next."""
+    overrun_tolerance_s: int = 2
+    """How far past its grant a call may be cut and still be billed as the grant."""
+    clock_tolerance_s: int = 5
+    """A reported duration may exceed the time since authorization by this much; more is capped and flagged."""
+    sweep_slice_s: int = 60
+    """A sliced call is swept this long after its last granted slice ran out."""
+    sweep_one_shot_s: int = 180
+    """A one-shot call is swept this long after authorization and grant."""
+    late_end_s: int = 86_400
+    """An end that arrives this late still corrects a swept call."""
+    token_idle_s: int = 600
+    """A card_token dies when it is idle this long."""
+    free_failures: int = 3
+    """Wrong passwords for one number before each further one brings a doubling delay."""
+    first_delay_s: int = 2
+    """The first delay; it doubles with every failure."""
+    max_delay_s: int = 3_600
+    """The longest delay."""
+    lock_failures: int = 20
+    """Wrong passwords since the last right one that lock the card."""
+    shred_days: int = 0
+    """Days after generation at which a batch's sealed passwords are shredded; 0: by hand only."""
+
+
+_FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+DEFAULTS = Settings()
+
+
+def load(session: Session) -> Settings:
+    """The settings in force."""
+    rows = session.execute(select(Setting.key, Setting.value)).all()
+    return _build({row.key: row.value for row in rows})
+
+
+def revision(session: Session) -> int:
+    """The revision of the settings; it rises with each change."""
+    return session.scalar(select(SettingsHead.revision)) or 0
+
+
+def at_revision(db: Database, wanted: int) -> Settings:
+    """The settings of a revision that a query just read, kept in the process until it changes."""
+    kept: tuple[int, Settings] | None = db.cache.get("settings")
+    if kept is None or kept[0] != wanted:
+        with db.begin() as session:
+            kept = (revision(session), load(session))
+        db.cache["settings"] = kept
+    return kept[1]
+
+
+def put(session: Session, key: str, value: Any) -> None:
+    """Set one setting; None goes back to its default. Raises `InvalidInput` (unknown_setting, bad_setting)."""
+    check(key, value)
+    if value is None:
+        session.execute(delete(Setting).where(Setting.key == key))
+    else:
+        statement = insert(Setting).values(key=key, value=value)
+        session.execute(
+            statement.on_conflict_do_update(index_elements=[Setting.key], set_={"value": statement.excluded.value})
+        )
+    session.execute(text("UPDATE settings_head SET revision = revision + 1"))
+
+
+def check(key: str, value: Any) -> None:
+    """Refuse a setting that the house could not live with."""
+    field = _FIELDS.get(key)
+    if field is None:
+        raise InvalidInput("unknown_setting", field=key)
+    if value is None:
+        return
+    wanted = type(getattr(DEFAULTS, key))
+    if type(value) is not wanted or (wanted is int and not 0 <= value <= 10**9):
+        raise InvalidInput("bad_setting", field=key, value=value)
+    if key == "zone":
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise InvalidInput("unknown_zone", field=key, value=value) from None
+    if key in ("call_cap_s", "slice_s", "lock_failures", "first_delay_s") and value == 0:
+        raise InvalidInput("bad_setting", field=key, value=value)
+
+
+def _build(rows: dict[str, Any]) -> Settings:
+    return Settings(**{key: value for key, value in rows.items() if key in _FIELDS})

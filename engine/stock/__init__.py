@@ -1,0 +1,1 @@
+"""Stock: numbers, batches and their generation, custody, export, import, shredding."""
