@@ -1,14 +1,20 @@
 """Alembic's environment: one transaction, with time-outs that keep a migration from hanging."""
 
+import re
+
 from alembic import context
 from sqlalchemy import create_engine, text
 
 from engine.schema import Base
 
+_PARTITION = re.compile(r"(cdr|attempt)_(\d{4}_\d\d|default)")
+
 
 def _mine(name: str | None, kind: str, parents: object) -> bool:
     """Monthly partitions come and go by themselves; they are no drift."""
-    return not (kind == "table" and name is not None and name.startswith(("cdr_", "attempt_")) and name[-1].isdigit())
+    return not (
+        kind == "table" and name is not None and name.startswith(("cdr_", "attempt_")) and name[-1].isdigit()
+    )
 
 
 def _run() -> None:

@@ -17,7 +17,16 @@ from engine.schema.calls import (
     DestinationGroup,
     DestinationRules,
 )
-from engine.schema.cards import Attempt, Batch, Binding, Card, CardEvent, CardToken, FailureCounter, KnownSource
+from engine.schema.cards import (
+    Attempt,
+    Batch,
+    Binding,
+    Card,
+    CardEvent,
+    CardToken,
+    FailureCounter,
+    KnownSource,
+)
 from engine.schema.funds import IdempotentRequest, LedgerEntry, Payment
 from engine.schema.people import AuditRow, Reseller, Staff, Switch, SwitchKey, WebSession
 from engine.schema.stock import BatchKey, ExportRun
