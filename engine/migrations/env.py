@@ -12,9 +12,7 @@ _PARTITION = re.compile(r"(cdr|attempt)_(\d{4}_\d\d|default)")
 
 def _mine(name: str | None, kind: str, parents: object) -> bool:
     """Monthly partitions come and go by themselves; they are no drift."""
-    return not (
-        kind == "table" and name is not None and name.startswith(("cdr_", "attempt_")) and name[-1].isdigit()
-    )
+    return not (kind == "table" and name is not None and _PARTITION.fullmatch(name))
 
 
 def _run() -> None:
