@@ -1,0 +1,157 @@
+"""The ledger: the only writer of what a card has (`balance`), reserves (`held`) and how many calls it has open.
+
+An entry is one movement between a card and a counter account, in one row; a card's balance is the sum of its
+entries. No counter account has a row of its own to fight over: its total is a sum over entries. Every write is
+guarded in SQL, so that two calls can never spend the same cent: `balance - held` never falls below zero.
+
+The call path composes the fragments below into single statements; commands use `post`. The lock order is card,
+then call, then everything else; two cards by ascending id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from engine.actor import Actor
+from engine.errors import NotFound, Refused
+
+SALES = "sales"
+USAGE = "usage"
+BONUS = "bonus"
+TRANSFER = "transfer"
+FEES = "fees"
+BREAKAGE = "breakage"
+ADJUSTMENT = "adjustment"
+OVERRUN_LOSS = "overrun_loss"
+
+HOLD = """
+    UPDATE card SET
+        held = held + %(hold)s,
+        live_calls = live_calls + 1,
+        first_used_at = coalesce(first_used_at, %(first_used_at)s),
+        expires_at = coalesce(%(new_expiry)s, expires_at)
+    WHERE id = %(card_id)s
+      AND balance - held >= %(hold)s
+      AND live_calls < concurrency
+      AND locked_at IS NULL AND damaged_at IS NULL AND released_at IS NOT NULL
+      AND (expires_at IS NULL OR expires_at > %(now)s)
+      AND digest = %(digest)s
+    RETURNING id, balance
+"""
+"""Reserve an amount for a new call, if the card still is as it was read: one row, or none."""
+
+EXTEND_HOLD = """
+    UPDATE card SET held = held + %(more)s
+    FROM locked_call
+    WHERE card.id = %(card_id)s AND balance - held >= %(more)s
+      AND locked_at IS NULL AND damaged_at IS NULL
+    RETURNING card.id
+"""
+"""Reserve more for a call that `locked_call` names. One row, or none."""
+
+LOCK_CARD = "SELECT id FROM card WHERE id = %(card_id)s FOR NO KEY UPDATE"
+"""First in every statement that also touches a call, so that locks are always taken in one order."""
+
+SETTLE = """
+    UPDATE card SET
+        balance = balance - %(charged)s,
+        held = held - %(hold)s,
+        live_calls = live_calls - 1
+    FROM gone
+    WHERE card.id = %(card_id)s AND balance - held >= %(charged)s - %(hold)s
+    RETURNING card.id, card.balance
+"""
+"""End the hold of the call that `gone` removed and take what it costs."""
+
+SETTLE_ENTRY = """
+    INSERT INTO ledger_entry (card_id, account, amount, balance_after, kind, reference, actor, at)
+    SELECT id, 'usage', -%(charged)s, balance, 'usage', 'call:' || %(call_id)s::text, %(actor)s, %(now)s
+    FROM settled WHERE %(charged)s > 0
+"""
+"""The entry of an ordinary call, whose whole cost the card paid."""
+
+OVERRUN_ENTRIES = """
+    INSERT INTO ledger_entry (card_id, account, amount, balance_after, kind, reference, actor, at)
+    SELECT id, entry.account, entry.amount, balance + entry.above, entry.kind,
+           'call:' || %(call_id)s::text, %(actor)s, %(now)s
+    FROM settled, (VALUES
+        (1, 'overrun_loss', 'overrun', %(cost)s - %(charged)s, %(cost)s::bigint),
+        (2, 'usage', 'usage', -%(cost)s, 0::bigint)
+    ) AS entry (turn, account, kind, amount, above)
+    ORDER BY entry.turn
+"""
+"""The entries of a call that cost more than its card could pay: the operator bears the rest, then the call is paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A posted ledger entry: its id, and the card's balance after it in micro-units."""
+
+    id: int
+    balance_after: int
+
+
+_POST = text(
+    """
+    WITH moved AS (
+        UPDATE card SET balance = balance + :amount
+        WHERE id = :card_id AND balance + :amount >= held
+        RETURNING id, balance
+    )
+    INSERT INTO ledger_entry
+        (card_id, account, amount, balance_after, kind, reference, actor, reason, idempotency_key, at)
+    SELECT id, :account, :amount, balance, :kind, :reference, :actor, :reason, :key, :now FROM moved
+    RETURNING id, balance_after
+    """
+)
+
+
+def post(
+    session: Session,
+    *,
+    card_id: int,
+    amount: int,
+    account: str,
+    kind: str,
+    reference: str,
+    actor: Actor,
+    now: datetime,
+    reason: str | None = None,
+    key: str | None = None,
+) -> Entry:
+    """Move `amount` micro-units (signed, as the card sees it) between a card and a counter account.
+
+    `key` makes the entry unique on its card. A shared step: never commits. Raises `Refused`
+    ("insufficient_balance") where the card's balance would fall under what its calls hold, and `NotFound`.
+    """
+    row = session.execute(
+        _POST,
+        {
+            "card_id": card_id,
+            "amount": amount,
+            "account": account,
+            "kind": kind,
+            "reference": reference,
+            "actor": str(actor),
+            "reason": reason,
+            "key": key,
+            "now": now,
+        },
+    ).one_or_none()
+    if row is not None:
+        return Entry(row.id, row.balance_after)
+    if session.scalar(text("SELECT 1 FROM card WHERE id = :card_id"), {"card_id": card_id}) is None:
+        raise NotFound("card_not_found")
+    raise Refused("insufficient_balance")
+
+
+def lock_cards(session: Session, *card_ids: int) -> None:
+    """Lock cards for a command that touches several, in the one order that cannot deadlock."""
+    session.execute(
+        text("SELECT id FROM card WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"),
+        {"ids": sorted(card_ids)},
+    )
