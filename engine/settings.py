@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from engine.db import Database
 from engine.errors import InvalidInput
-from engine.schema import Setting, SettingsHead
+from engine.schema import Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +68,6 @@ def load(session: Session) -> Settings:
     return _build({row.key: row.value for row in rows})
 
 
-def revision(session: Session) -> int:
-    """The revision of the settings; it rises with each change."""
-    return session.scalar(select(SettingsHead.revision)) or 0
-
-
-def at_revision(db: Database, wanted: int) -> Settings:
-    """The settings of a revision that a query just read, kept in the process until it changes."""
-    kept: tuple[int, Settings] | None = db.cache.get("settings")
-    if kept is None or kept[0] != wanted:
-        with db.begin() as session:
-            kept = (revision(session), load(session))
-        db.cache["settings"] = kept
-    return kept[1]
-
-
 def put(session: Session, key: str, value: Any) -> None:
     """Set one setting; None goes back to its default. Raises `InvalidInput` (unknown_setting, bad_setting)."""
     check(key, value)
@@ -92,9 +76,10 @@ def put(session: Session, key: str, value: Any) -> None:
     else:
         statement = insert(Setting).values(key=key, value=value)
         session.execute(
-            statement.on_conflict_do_update(index_elements=[Setting.key], set_={"value": statement.excluded.value})
+            statement.on_conflict_do_update(
+                index_elements=[Setting.key], set_={"value": statement.excluded.value}
+            )
         )
-    session.execute(text("UPDATE settings_head SET revision = revision + 1"))
 
 
 def check(key: str, value: Any) -> None:

@@ -20,7 +20,8 @@ class Setting(Base):
 
 
 class SettingsHead(Base):
-    """One row: a revision that rises with every change, so that processes know when to read again."""
+    """One row: a revision that rises (by trigger) with every change of the settings, access numbers, destination rules
+    and groups, so that processes that keep them know when to read again."""
 
     __tablename__ = "settings_head"
     id: Mapped[int] = mapped_column(primary_key=True, default=1)

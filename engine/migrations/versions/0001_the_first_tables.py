@@ -645,6 +645,20 @@ def upgrade() -> None:
             f"CREATE TRIGGER {table}_immutable BEFORE UPDATE OR DELETE ON {table} "
             "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
         )
+    op.execute(
+        """
+        CREATE FUNCTION raise_settings_revision() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            UPDATE settings_head SET revision = revision + 1;
+            RETURN NULL;
+        END $$
+        """
+    )
+    for table in ("setting", "access_number", "destination_rules", "destination_group"):
+        op.execute(
+            f"CREATE TRIGGER {table}_changed AFTER INSERT OR UPDATE OR DELETE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION raise_settings_revision()"
+        )
     op.execute("INSERT INTO settings_head (id, revision) VALUES (1, 1)")
     op.execute(
         "INSERT INTO destination_rules (name, barred, allowed) VALUES "
