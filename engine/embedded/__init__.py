@@ -23,7 +23,7 @@ from psycopg import sql
 from sqlalchemy import URL
 
 from engine.config import Config, InstallationError, make_folder, make_key_file, new_key, read_key_file
-from engine.embedded.place import Place, settle_in
+from engine.embedded.place import Place, find_place, settle_in
 from engine.embedded.server import ADMIN, Server, Tuning, binary
 
 __all__ = ["Attachment", "Tuning", "attach", "binary", "database", "remove", "running"]
@@ -47,6 +47,11 @@ class Attachment:
     def __repr__(self) -> str:
         return f"Attachment({self._home})"
 
+    @property
+    def postmaster(self) -> int | None:
+        """The process id of the server, or None where it is down (after a crash)."""
+        return self._server.pid()
+
     def detach(self) -> None:
         """Leave; the last user of all stops the server. Calling it again does nothing."""
         users, self._users = self._users, -1
@@ -62,17 +67,21 @@ class Attachment:
             try:
                 fcntl.flock(others, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 self._server.stop()
+                if self._server.place.scratch:
+                    self._server.place.remove()
             except BlockingIOError:
                 pass
             finally:
                 os.close(others)
 
 
-def attach(config: Config, tuning: Tuning | None = None) -> Attachment:
+def attach(config: Config, tuning: Tuning | None = None, *, scratch: Path | None = None) -> Attachment:
     """Join the embedded server of `config.home`; make it on the first call, start it where it doesn't run.
 
-    `tuning` counts only where this call starts it. Safe between processes. Raises `InstallationError`.
+    `tuning` counts only where this call starts it. `scratch` (for tests): a folder in memory that holds the data
+    instead, which the last user who leaves deletes. Safe between processes. Raises `InstallationError`.
     """
+    tuning = tuning or Tuning()
     home = make_folder(config.home)
     make_folder(config.log_dir)
     with _exclusive(home / "postgres.lock"):
@@ -80,14 +89,15 @@ def attach(config: Config, tuning: Tuning | None = None) -> Attachment:
         try:
             fcntl.flock(users, fcntl.LOCK_SH)
             admin, password = _passwords(config)
-            place = settle_in(home, had_passwords=admin is not None)
+            place = find_place(home, scratch)
+            settle_in(place, had_passwords=admin is not None)
             if admin is None:
                 admin = make_key_file(config.keys_dir / "postgres-admin", new_key)
             server = Server(place, config.log_dir / "postgres.log")
             if not place.data.exists():
-                server.create(admin)
+                server.create(admin, tuning)
             place.remember()
-            _ready(server, tuning or Tuning(), admin, password)
+            _ready(server, tuning, admin, password)
             url = _url(place, ROLE, password, DATABASE).render_as_string(hide_password=False)
             return Attachment(url, home, server, users)
         except BaseException:
@@ -96,9 +106,9 @@ def attach(config: Config, tuning: Tuning | None = None) -> Attachment:
 
 
 @contextmanager
-def running(config: Config, tuning: Tuning | None = None) -> Iterator[str]:
-    """The embedded server for the length of a `with`; gives the database's SQLAlchemy URL."""
-    attachment = attach(config, tuning)
+def running(config: Config, tuning: Tuning | None = None, *, scratch: Path | None = None) -> Iterator[str]:
+    """`attach` for the length of a `with`; gives the database's SQLAlchemy URL."""
+    attachment = attach(config, tuning, scratch=scratch)
     try:
         yield attachment.url
     finally:
@@ -124,7 +134,7 @@ def remove(config: Config) -> None:
         users = _open(config.home / "postgres.users")
         try:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            place = settle_in(config.home, had_passwords=True, removing=True)
+            place = find_place(config.home)
             server = Server(place, config.log_dir / "postgres.log")
             server.stop()
             place.remove()

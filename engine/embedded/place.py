@@ -33,6 +33,7 @@ class Place:
     socket_dir: Path
     uid: int
     gid: int
+    scratch: bool = False
 
     @property
     def data(self) -> Path:
@@ -47,7 +48,7 @@ class Place:
     def remember(self) -> None:
         """Note in the home that its database exists, and where, so that its loss is never taken for a first run."""
         note = _note(self.home)
-        if not note.exists():
+        if not self.scratch and not note.exists():
             draft = note.with_suffix(".new")
             draft.write_text(json.dumps({"data": str(self.data)}) + "\n", "utf-8")
             draft.replace(note)
@@ -72,51 +73,55 @@ class Place:
     def remove(self) -> None:
         """Delete the data and the note of them; the server must be down."""
         for path in (self.folder, self.socket_dir):
-            shutil.rmtree(path, ignore_errors=not path.exists())
+            if path.exists():
+                shutil.rmtree(path)
         _note(self.home).unlink(missing_ok=True)
 
 
-def settle_in(home: Path, *, had_passwords: bool, removing: bool = False) -> Place:
-    """Find the place of this home's server, and make its folders.
+def find_place(home: Path, scratch: Path | None = None) -> Place:
+    """Where the server of this home belongs; nothing is made yet.
 
-    `had_passwords`: whether the home holds the server's passwords. Data without them belong to an earlier home at the
-    same path: they are set aside, never opened and never deleted. A home that remembers data which are gone raises
-    `InstallationError`: an empty database in their stead would be worse.
+    `scratch`: a folder whose contents may vanish (in memory), where the data go instead. Raises `InstallationError`.
     """
-    place = _place(home)
-    if removing:
-        return place
-    if not place.folder.is_relative_to(home):
-        _make_system_folder(place)
-    if place.data.exists() and not had_passwords:
-        _set_aside(place)
-    if not place.data.exists() and _note(home).exists():
-        raise InstallationError(
-            f"The database of this home is gone: it was in {_noted(home)} and belongs in {place.data}. Bring it "
-            f"back, or remove {_note(home)} to begin with an empty one."
-        )
-    place.make_own_folder(place.folder)
-    place.make_own_folder(place.socket_dir)
-    return place
-
-
-def _place(home: Path) -> Place:
     digest = hashlib.sha256(os.fsencode(os.path.realpath(home))).hexdigest()[:16]
     inside = home / "postgres"
     if os.geteuid() != 0:
         uid, gid, folder = os.geteuid(), os.getegid(), inside
-    elif (inside / "data").exists():
+    elif scratch is None and (inside / "data").exists():
         # Made by an ordinary user: root goes on as that user.
         owner = (inside / "data").stat()
         uid, gid, folder = owner.st_uid, owner.st_gid, inside
     else:
         uid, gid = _system_user()
         folder = SYSTEM_FOLDER / digest
+    if scratch is not None:
+        folder = scratch / f"cardtone-{uid}-{digest}"
     socket_dir = folder / "run"
     if len(os.fsencode(socket_dir)) > _SOCKET_DIR_BYTES:
         # Not the TMPDIR of the moment: every process must find the same one.
         socket_dir = Path(f"/tmp/cardtone-{uid}-{digest}")  # noqa: S108
-    return Place(home, folder, socket_dir, uid, gid)
+    return Place(home, folder, socket_dir, uid, gid, scratch is not None)
+
+
+def settle_in(place: Place, *, had_passwords: bool) -> None:
+    """Make the place's folders, and see that what they hold is what the home remembers.
+
+    `had_passwords`: whether the home holds the server's passwords. Data without them belong to an earlier home at the
+    same path: they are set aside, never opened and never deleted. A home that remembers data which are gone raises
+    `InstallationError`: an empty database in their stead would be worse.
+    """
+    if place.folder.parent == SYSTEM_FOLDER:
+        _make_system_folder(place)
+    if place.data.exists() and not had_passwords:
+        _set_aside(place)
+    note = _note(place.home)
+    if not place.data.exists() and not place.scratch and note.exists():
+        raise InstallationError(
+            f"The database of this home is gone: it was in {_noted(place.home)} and belongs in {place.data}. "
+            f"Bring it back, or remove {note} to begin with an empty one."
+        )
+    place.make_own_folder(place.folder)
+    place.make_own_folder(place.socket_dir)
 
 
 def _system_user() -> tuple[int, int]:

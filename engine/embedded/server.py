@@ -95,8 +95,8 @@ class Server:
         self.place = place
         self.log = log
 
-    def create(self, admin_password: str) -> None:
-        """Make the cluster: whole or not at all."""
+    def create(self, admin_password: str, tuning: Tuning) -> None:
+        """Make the cluster: whole or not at all. Raises `InstallationError`."""
         draft = self.place.folder / "data.new"
         if draft.exists():
             shutil.rmtree(draft)
@@ -117,6 +117,7 @@ class Server:
                     "--locale-provider=builtin",
                     "--builtin-locale=C.UTF-8",
                     "--no-instructions",
+                    *([] if tuning.durable else ["--no-sync"]),
                 ],
                 pass_fds=[password],
             )
@@ -126,18 +127,19 @@ class Server:
         self._write(draft / "postgresql.conf", "\ninclude_if_exists = 'cardtone.conf'\n", append=True)
         draft.rename(self.place.data)
 
+    def pid(self) -> int | None:
+        """The process id of the postmaster that lives for this data folder, be it ready or not."""
+        pid = self._noted_pid()
+        return pid if pid is not None and _works_in(pid, self.place.data) else None
+
     def is_running(self) -> bool:
-        """Whether a postmaster lives for this data folder, be it ready or not. Sweeps away a dead one's traces."""
-        pid_file = self.place.data / "postmaster.pid"
-        try:
-            pid = int(pid_file.read_text("ascii").split("\n", 1)[0])
-        except (OSError, ValueError):
-            return False
-        if _works_in(pid, self.place.data):
+        """Whether a postmaster lives for this data folder. Sweeps away the traces of one that died."""
+        if self.pid() is not None:
             return True
-        # The number may meanwhile be another process's, which PostgreSQL itself could not tell.
-        for path in (pid_file, *self.place.socket_dir.glob(".s.PGSQL.*")):
-            path.unlink(missing_ok=True)
+        # A dead one's number may meanwhile be another process's, which PostgreSQL itself could not tell.
+        if self._noted_pid() is not None:
+            for path in (self._pid_file, *self.place.socket_dir.glob(".s.PGSQL.*")):
+                path.unlink(missing_ok=True)
         return False
 
     def start(self, tuning: Tuning) -> None:
@@ -171,6 +173,15 @@ class Server:
             if done == 0 or not self.is_running():
                 return
         raise InstallationError(f"The embedded database does not stop; {self.log} says why.")
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.place.data / "postmaster.pid"
+
+    def _noted_pid(self) -> int | None:
+        with suppress(OSError, ValueError):
+            return int(self._pid_file.read_text("ascii").split("\n", 1)[0])
+        return None
 
     def _check_version(self) -> None:
         made_by = (self.place.data / "PG_VERSION").read_text("ascii").strip()
