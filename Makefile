@@ -1,0 +1,65 @@
+# make run    installs what is missing and serves everything on http://127.0.0.1:8000
+# make test   lint, types, import rules and all tests on a real PostgreSQL
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+PYTEST := $(BIN)/python -m pytest -n 2
+
+.PHONY: run test prove lint bench setup browser vendor pins clean
+
+run: .venv/.runtime
+	@$(BIN)/cardtone up
+
+test: setup browser lint
+	@$(PYTEST)
+
+# The counts as they were meant, not the ones that fit a coffee break.
+prove: setup browser lint
+	@CARDTONE_PROVE=1 $(PYTEST)
+
+lint: .venv/.dev
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/djlint --lint --quiet portal/templates
+	@$(BIN)/python -m pytest -q tests/test_architecture.py
+
+bench: .venv/.runtime
+	@$(BIN)/python -m bench
+
+# Returns at once when neither the pins nor pyproject.toml changed.
+setup: .venv/.dev
+
+browser:
+	@sh tools/setup.sh browser
+
+.venv/bin/python:
+	@sh tools/setup.sh venv
+
+.venv/.runtime: constraints/runtime.txt pyproject.toml | .venv/bin/python
+	@echo "Installing Cardtone into .venv"
+	@$(PIP) --require-hashes -r constraints/runtime.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: constraints/dev.txt .venv/.runtime
+	@echo "Installing the tools of the tests into .venv"
+	@$(PIP) --require-hashes -r constraints/dev.txt
+	@touch $@
+
+# The scripts and styles that the pages need, fetched anew. Running Cardtone never needs Node.
+vendor:
+	@sh tools/vendor.sh
+
+# New pins for what pyproject.toml asks; they name versions and hashes, and nowhere to load them from.
+pins: .venv/bin/python
+	@$(BIN)/python -m venv build/pins
+	@build/pins/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@rm -f constraints/runtime.txt constraints/dev.txt
+	@build/pins/bin/uv pip compile $(PINS) --extra embedded -o constraints/runtime.txt
+	@build/pins/bin/uv pip compile $(PINS) --extra embedded --extra dev -c constraints/runtime.txt -o constraints/dev.txt
+
+PINS := --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml constraints/build.in
+
+clean:
+	@rm -rf .venv build dist cardtone.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
