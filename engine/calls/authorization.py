@@ -17,13 +17,14 @@ from engine.calls import live
 from engine.calls import statements as sql
 from engine.calls.decks import rate_table
 from engine.calls.destinations import allowed
-from engine.calls.rating import Rate, charge, max_seconds, with_fees
 from engine.calls.ratetable import DeckRate
+from engine.calls.rating import Rate, charge, max_seconds, with_fees
 from engine.cards import authentication
 from engine.cards.access import Credentials, Presented, SwitchLike, read_card
 from engine.cards.serials import serial_of
 from engine.db import Database, reruns
 from engine.errors import Conflict, EngineUnavailable
+from engine.house import Access, House
 from engine.phone import Destination, parse_destination
 from engine.refusal import Refusal
 from engine.vault import Vault
@@ -105,6 +106,12 @@ def authorize(
     raise EngineUnavailable("busy")
 
 
+def affordable(rate: Rate, card: Any, access: Access, house: House) -> tuple[Rate, int]:
+    """The rate with the surcharges that apply, and the seconds that what is available on the card buys."""
+    rate = with_fees(rate, access.per_minute, access.per_call + card.post_call_fee)
+    return rate, max_seconds(rate, card.balance - card.held, house.settings.call_cap_s)
+
+
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """What a call would be: its destination, the rate with all fees, and what is granted."""
@@ -131,8 +138,7 @@ def _plan(db: Database, presented: Presented, row: Any, destination: str, one_sh
         found = rate_table(db, row.version_id).find(target.e164, presented.now)
     if found is None:
         return Refusal("destination_unknown", serial=serial)
-    rate = with_fees(found.rate, presented.access.per_minute, presented.access.per_call + row.post_call_fee)
-    affordable_s = max_seconds(rate, row.balance - row.held, house.settings.call_cap_s)
+    rate, affordable_s = affordable(found.rate, row, presented.access, house)
     if affordable_s == 0:
         return Refusal("insufficient_balance", serial=serial)
     slice_s = max(house.settings.slice_s, rate.first_increment)
@@ -214,22 +220,21 @@ def _first_answer(
 ) -> Authorized:
     """What the first authorize with this call_ref answered. Raises `Conflict` where the facts were others."""
     first = live.find(db, presented.switch, call_ref, presented.now)
-    same = first is not None and (
-        first.card_id,
-        first.caller,
-        first.destination,
-        first.access_number,
-        first.one_shot,
-    ) == (
+    asked = (
         row.id,
         presented.caller,
         target.e164 if target else None,
         presented.access.number if access_number else None,
         one_shot,
     )
-    if not same:
+    if first is None or asked != (
+        first.card_id,
+        first.caller,
+        first.destination,
+        first.access_number,
+        first.one_shot,
+    ):
         raise Conflict("call_ref_conflict")
-    assert first is not None
     return Authorized(
         call_ref=call_ref,
         serial=serial_of(first.card_id),

@@ -110,8 +110,7 @@ def settle(
         else:
             with conn.transaction():
                 # Under the card's lock what it can pay stands still.
-                funds = conn.execute(sql.READ_FUNDS, values).fetchone()
-                assert funds is not None  # cards are never deleted
+                funds: Any = conn.execute(sql.READ_FUNDS, values).fetchone()
                 charged = min(usage.cost, call.hold + funds.balance - funds.held)
                 loss = ("overrun_loss",) if charged < usage.cost else ()
                 values |= {"charged": charged, "flags": [*usage.flags, *loss]}

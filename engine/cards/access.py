@@ -74,7 +74,7 @@ _FACTS = """
     coalesce(o.failures, 0) AS own_failures, o.blocked_until AS own_blocked_until,
     (SELECT revision FROM settings_head) AS revision
 """
-_TOKEN_FACTS = """,
+_BY_TOKEN = """,
     t.digest AS token, t.switch_id AS token_switch, t.caller AS token_caller, t.used_at AS token_used_at,
     EXISTS (SELECT 1 FROM call WHERE card_id = c.id AND call.token = t.digest) AS token_calling
 """
@@ -95,7 +95,7 @@ _JOINS = """
 def card_queries(columns: str = "", joins: str = "") -> dict[str, str]:
     """The query that finds a card, one text for each way to present it, with more columns and joins for a caller."""
     return {
-        how: f"SELECT {_FACTS}{_TOKEN_FACTS if how == TOKEN else ''}{columns} FROM {source} {_JOINS} {joins}"
+        how: f"SELECT {_FACTS}{_BY_TOKEN if how == TOKEN else ''}{columns} FROM {source} {_JOINS} {joins}"
         for how, source in _FROM.items()
     }
 
