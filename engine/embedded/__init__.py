@@ -63,16 +63,7 @@ class Attachment:
             return
         with _exclusive(self._home / "postgres.lock"):
             os.close(users)
-            others = _open(self._home / "postgres.users")
-            try:
-                fcntl.flock(others, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._server.stop()
-                if self._server.place.scratch:
-                    self._server.place.remove()
-            except BlockingIOError:
-                pass
-            finally:
-                os.close(others)
+            _stop_unused(self._home, self._server)
 
 
 def attach(config: Config, tuning: Tuning | None = None, *, scratch: Path | None = None) -> Attachment:
@@ -86,6 +77,7 @@ def attach(config: Config, tuning: Tuning | None = None, *, scratch: Path | None
     make_folder(config.log_dir)
     with _exclusive(home / "postgres.lock"):
         users = _open(home / "postgres.users")
+        server = None
         try:
             fcntl.flock(users, fcntl.LOCK_SH)
             admin, password = _passwords(config)
@@ -102,6 +94,9 @@ def attach(config: Config, tuning: Tuning | None = None, *, scratch: Path | None
             return Attachment(url, home, server, users)
         except BaseException:
             os.close(users)
+            # What this call may have started must not stay behind it.
+            if server is not None and server.pid() is not None:
+                _stop_unused(home, server)
             raise
 
 
@@ -144,6 +139,20 @@ def remove(config: Config) -> None:
             raise InstallationError(f"The database in {config.home} is in use.") from None
         finally:
             os.close(users)
+
+
+def _stop_unused(home: Path, server: Server) -> None:
+    """Stop the server where nobody holds the users' lock; a server in memory goes for good."""
+    users = _open(home / "postgres.users")
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        server.stop()
+        if server.place.scratch:
+            server.place.remove()
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(users)
 
 
 def _passwords(config: Config) -> tuple[str | None, str]:

@@ -1,0 +1,5 @@
+"""`python -m cli` is `cardtone`."""
+
+from cli.app import main
+
+main()
