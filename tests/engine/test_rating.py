@@ -107,6 +107,7 @@ rates = st.builds(
 durations = st.one_of(st.integers(0, 200), st.integers(0, 14_400))
 balances = st.one_of(st.integers(0, 3), st.integers(0, 100_000), st.integers(0, 1_000_000_000))
 
+fewer = settings(max_examples=TARIFFS // 4, deadline=None, suppress_health_check=list(HealthCheck))
 many = settings(max_examples=TARIFFS, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -123,7 +124,7 @@ def test_random_tariffs_agree_with_the_oracle(
     assert max_seconds(rate, available, cap_s) == oracle_max(rate, available, cap_s)
 
 
-@many
+@fewer
 @given(rates, durations, durations)
 def test_a_longer_call_never_costs_less(rate: Rate, one: int, other: int) -> None:
     shorter, longer = sorted((one, other))
@@ -146,7 +147,7 @@ def test_what_is_granted_is_covered_and_one_second_more_is_not(
         assert granted == cap_s or charge(rate, granted + 1) > available
 
 
-@many
+@fewer
 @given(st.integers(0, 14_400), durations, st.sampled_from(["half_up", "up", "down"]))
 def test_precision_six_loses_less_than_a_micro_unit(price: int, duration_s: int, rounding: str) -> None:
     exact = Fraction(price * duration_s, 60)
