@@ -231,7 +231,8 @@ def list_switches(db: Database) -> list[SwitchView]:
 
 def _live_switch(session: Session, name: str) -> Switch:
     """The switch, locked, so that two who change its keys at once take turns."""
-    switch = session.scalar(select(Switch).where(Switch.name == name.strip()).with_for_update())
+    asked = " ".join(name.replace("\0", " ").split())
+    switch = session.scalar(select(Switch).where(Switch.name == asked).with_for_update())
     if switch is None:
         raise NotFound("switch_not_found", name=name)
     if switch.revoked_at is not None:

@@ -1,0 +1,93 @@
+"""Audit rows stand or fall with what they tell of, and never change; rules of the house are changed with one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError, StatementError
+
+from engine import settings
+from engine.actor import Actor
+from engine.db import Database
+from engine.errors import InvalidInput
+from engine.people import audit
+from engine.people.policy import set_setting
+from engine.schema import AuditRow
+from engine.settings import DEFAULTS
+from engine.vault import Secret
+
+NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
+ADA = Actor("staff", 3, "Ada Moss")
+
+
+def rows(db: Database) -> list[AuditRow]:
+    with db.begin() as session:
+        return list(session.scalars(select(AuditRow).order_by(AuditRow.id)))
+
+
+def test_a_row_tells_who_did_what_to_what_when_and_why(db: Database) -> None:
+    with db.begin() as session:
+        audit.record(session, ADA, "card.lock", "card:10000000017", NOW, reason="stolen", calls=2)
+    (row,) = rows(db)
+    assert (row.at, row.actor, row.actor_name, row.action, row.subject, row.reason, row.data) == (
+        NOW,
+        "staff:3",
+        "Ada Moss",
+        "card.lock",
+        "card:10000000017",
+        "stolen",
+        {"calls": 2},
+    )
+
+
+def test_a_row_goes_with_the_command_that_failed(db: Database) -> None:
+    def lock_and_fail() -> None:
+        with db.begin() as session:
+            audit.record(session, ADA, "card.lock", "card:10000000017", NOW)
+            session.flush()
+            raise RuntimeError("undone")
+
+    with pytest.raises(RuntimeError, match="undone"):
+        lock_and_fail()
+    assert rows(db) == []
+
+
+def test_a_secret_cannot_be_recorded(db: Database) -> None:
+    with pytest.raises((TypeError, StatementError)), db.begin() as session:
+        audit.record(session, ADA, "card.lock", "card:10000000017", NOW, password=Secret("hush"))
+    assert rows(db) == []
+
+
+@pytest.mark.parametrize("change", ["UPDATE audit SET action = 'none'", "DELETE FROM audit"])
+def test_a_row_is_never_changed(db: Database, change: str) -> None:
+    with db.begin() as session:
+        audit.record(session, ADA, "card.lock", "card:10000000017", NOW)
+    with pytest.raises(DBAPIError, match="never changed"), db.begin() as session:
+        session.connection().exec_driver_sql(change)
+    assert [row.action for row in rows(db)] == ["card.lock"]
+
+
+def test_a_setting_counts_at_once_and_tells_what_it_was(db: Database) -> None:
+    assert set_setting(db, "slice_s", 300, ADA, NOW).slice_s == 300
+    assert set_setting(db, "slice_s", 900, ADA, NOW).slice_s == 900
+    assert set_setting(db, "slice_s", None, ADA, NOW) == DEFAULTS
+    assert [(row.action, row.subject, row.data["before"], row.data["after"]) for row in rows(db)] == [
+        ("setting.set", "setting:slice_s", 600, 300),
+        ("setting.set", "setting:slice_s", 300, 900),
+        ("setting.reset", "setting:slice_s", 900, 600),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("nonsense", 1), ("slice_s", "300"), ("slice_s", True), ("zone", "Mars/Base")]
+)
+def test_a_setting_the_house_could_not_live_with_changes_nothing(
+    db: Database, key: str, value: object
+) -> None:
+    with pytest.raises(InvalidInput):
+        set_setting(db, key, value, ADA, NOW)
+    assert rows(db) == []
+    with db.begin() as session:
+        assert settings.load(session) == DEFAULTS
