@@ -1,23 +1,25 @@
-"""The way to PostgreSQL: sessions for commands and pages, prepared connections for the call path.
+"""The way to PostgreSQL: sessions for commands and pages, prepared statements for the call path.
 
-A command is one transaction and opens it itself: `with db.begin() as session`. The call path uses
-`with db.connection() as conn`: a psycopg connection in autocommit mode where each statement is a transaction and is
-prepared at its first use. `reruns` repeats a whole command after a deadlock, a serialization failure or a lost link.
+A command is one transaction and opens it itself: `with db.begin() as session`. The call path runs a `Statement` on
+`with db.connection() as conn`: the thread's own psycopg connection in autocommit mode, where each statement is a
+transaction and is prepared at its first use. `reruns` repeats a whole command after a deadlock, a serialization failure or a lost link.
 """
 
 from __future__ import annotations
 
 import functools
 import random
+import threading
 import time
+from collections import namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from weakref import WeakSet
 
 import psycopg
-import psycopg_pool
 from psycopg import errors as pg
-from psycopg.rows import namedtuple_row
+from psycopg.rows import namedtuple_row, tuple_row
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -31,11 +33,38 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Database:
-    """One PostgreSQL database, with a small pool of each kind of connection, opened when first needed.
+class Statement:
+    """One SQL text of the call path. Its rows are named tuples whose class is made once, not for every result."""
 
-    `url` is an SQLAlchemy or libpq URL. `cache` holds what a process may keep because it never changes under its
-    key, such as the rates of a deck version.
+    __slots__ = ("_row", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._row: Any = None
+
+    def one(self, conn: psycopg.Connection[Any], params: dict[str, Any]) -> Any | None:
+        """Run it, and give its first row, or None."""
+        cursor = conn.cursor(row_factory=tuple_row)
+        found = cursor.execute(self.text, params).fetchone()
+        return None if found is None else self._named(cursor)._make(found)
+
+    def all(self, conn: psycopg.Connection[Any], params: dict[str, Any]) -> list[Any]:
+        """Run it, and give all of its rows."""
+        cursor = conn.cursor(row_factory=tuple_row)
+        cursor.execute(self.text, params)
+        return [self._named(cursor)._make(found) for found in cursor]
+
+    def _named(self, cursor: psycopg.Cursor[Any]) -> Any:
+        if self._row is None:
+            self._row = namedtuple("Row", [column.name for column in cursor.description or ()])  # type: ignore[misc]
+        return self._row
+
+
+class Database:
+    """One PostgreSQL database: a small pool for sessions, and for the call path a connection for each thread.
+
+    `url` is an SQLAlchemy or libpq URL. All is opened when first needed, so that processes can fork before. `cache`
+    holds what a process may keep because it never changes under its key, such as the rates of a deck version.
     """
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
@@ -43,7 +72,8 @@ class Database:
         self.pool_size = pool_size
         self.cache: dict[Any, Any] = {}
         self._engine: Engine | None = None
-        self._pool: psycopg_pool.ConnectionPool[psycopg.Connection[Any]] | None = None
+        self._own = threading.local()
+        self._opened: WeakSet[psycopg.Connection[Any]] = WeakSet()
 
     @property
     def engine(self) -> Engine:
@@ -58,27 +88,6 @@ class Database:
             )
         return self._engine
 
-    @property
-    def pool(self) -> psycopg_pool.ConnectionPool[psycopg.Connection[Any]]:
-        """The pool behind `connection`."""
-        if self._pool is None:
-            self._pool = psycopg_pool.ConnectionPool(
-                self.url,
-                min_size=1,
-                max_size=self.pool_size,
-                timeout=5,
-                max_idle=300,
-                kwargs={
-                    "autocommit": True,
-                    "prepare_threshold": 0,
-                    "row_factory": namedtuple_row,
-                    "options": _TIMEOUTS + " -c statement_timeout=15s",
-                    "connect_timeout": 5,
-                },
-                open=True,
-            )
-        return self._pool
-
     @contextmanager
     def begin(self) -> Iterator[Session]:
         """One transaction as an ORM session: committed at the end, undone by any exception.
@@ -90,8 +99,20 @@ class Database:
 
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection[Any]]:
-        """A pooled psycopg connection: autocommit, statements prepared, rows as named tuples."""
-        with _as_unavailable(), self.pool.connection() as conn:
+        """The thread's own psycopg connection: autocommit, statements prepared at their first use."""
+        with _as_unavailable():
+            conn: psycopg.Connection[Any] | None = getattr(self._own, "conn", None)
+            if conn is None or conn.closed:
+                conn = psycopg.connect(
+                    self.url,
+                    autocommit=True,
+                    prepare_threshold=0,
+                    row_factory=namedtuple_row,
+                    options=_TIMEOUTS + " -c statement_timeout=15s",
+                    connect_timeout=5,
+                )
+                self._own.conn = conn
+                self._opened.add(conn)
             yield conn
 
     @contextmanager
@@ -101,17 +122,17 @@ class Database:
             yield conn
 
     def forget_lost_links(self) -> None:
-        """Drop pooled connections that no longer answer, so that the next try gets a live one."""
-        if self._pool is not None:
-            self._pool.check()
+        """Drop what may be dead, so that the next try gets a live link."""
+        conn = getattr(self._own, "conn", None)
+        if conn is not None:
+            conn.close()
         if self._engine is not None:
             self._engine.dispose()
 
     def close(self) -> None:
-        """Close both pools."""
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = None
+        """Close all connections, those of other threads too."""
+        for conn in list(self._opened):
+            conn.close()
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
@@ -129,7 +150,7 @@ def _as_unavailable() -> Iterator[None]:
         cause = error.orig if isinstance(error, DBAPIError) else error
         if isinstance(cause, (pg.DeadlockDetected, pg.SerializationFailure, pg.QueryCanceled)):
             raise
-        if isinstance(cause, (pg.DiskFull, pg.ReadOnlySqlTransaction, psycopg_pool.PoolTimeout)):
+        if isinstance(cause, (pg.DiskFull, pg.ReadOnlySqlTransaction)):
             raise EngineUnavailable("unavailable") from error
         if isinstance(cause, (psycopg.OperationalError, pg.IdleInTransactionSessionTimeout)):
             raise _LostLink("unavailable") from error
@@ -151,7 +172,7 @@ def reruns(
     """
 
     @functools.wraps(command)
-    def run(db: Database, *args: P.args, **kwargs: P.kwargs) -> T:
+    def run(db: Database, /, *args: P.args, **kwargs: P.kwargs) -> T:
         for turn in range(1, MAX_RUNS):
             try:
                 return command(db, *args, **kwargs)

@@ -191,7 +191,7 @@ def _open(
     }
     with db.connection() as conn:
         try:
-            opened = conn.execute(sql.AUTHORIZE_WRITE, values).fetchone()
+            opened = sql.AUTHORIZE_WRITE.one(conn, values)
         except pg.UniqueViolation:
             return None  # the same call_ref came twice at once: look again and find the first answer
     if opened is None:

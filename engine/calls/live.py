@@ -36,10 +36,8 @@ def find(db: Database, switch: SwitchLike, call_ref: str, now: datetime) -> Any 
     """The call of a switch's call_ref: live, or ended in the last two months (`live` tells), or None."""
     asked = {"switch_id": switch.id, "call_ref": call_ref, "cdr_since": now - REPEATS_KEPT}
     with db.connection() as conn:
-        return (
-            conn.execute(sql.FIND_LIVE, asked).fetchone() or conn.execute(sql.FIND_ENDED, asked).fetchone()
-            # Ended between the two looks? Then it was seen by the second. Never both.
-        )
+        # In this order, a call that ends between the two looks is seen by the second.
+        return sql.FIND_LIVE.one(conn, asked) or sql.FIND_ENDED.one(conn, asked)
 
 
 def must_find(db: Database, switch: SwitchLike, call_ref: str, now: datetime) -> Any:
@@ -79,7 +77,7 @@ def mark_first_use(db: Database, call: Any, now: datetime) -> None:
     if call.first_used_at is not None:
         return
     with db.connection() as conn:
-        card = conn.execute(sql.FIRST_USE_READ, {"card_id": call.card_id}).fetchone()
+        card = sql.FIRST_USE_READ.one(conn, {"card_id": call.card_id})
     with db.begin() as session:
         start_validity(session, card, house.current(db).zone, now, f"switch:{call.switch_id}")
 
@@ -109,15 +107,15 @@ def answer(
             call.sweep_after - call.authorized_at
         )  # the grant and the patience after it run from the answer
         with db.connection() as conn:
-            done = conn.execute(
-                sql.ANSWER_WRITE,
+            done = sql.ANSWER_WRITE.one(
+                conn,
                 {
                     "card_id": call.card_id,
                     "id": call.id,
                     "answered_at": when,
                     "sweep_after": call.sweep_after if call.one_shot else when + wait,
                 },
-            ).fetchone()
+            )
         if done is not None:
             mark_first_use(db, call, now)
             return
@@ -167,8 +165,9 @@ def _note_progress(
     wait_s = settings.sweep_one_shot_s if call.one_shot else settings.sweep_slice_s
     start = call.authorized_at if call.one_shot else answered_at
     with db.connection() as conn:
-        done = conn.execute(
-            sql.PROGRESS_WRITE if hold > call.hold else sql.PROGRESS_WRITE_FREE,
+        write = sql.PROGRESS_WRITE if hold > call.hold else sql.PROGRESS_WRITE_FREE
+        done = write.one(
+            conn,
             {
                 "card_id": call.card_id,
                 "id": call.id,
@@ -179,5 +178,5 @@ def _note_progress(
                 "answered_at": answered_at,
                 "sweep_after": start + timedelta(seconds=granted_s + wait_s),
             },
-        ).fetchone()
+        )
     return done is not None

@@ -106,16 +106,17 @@ def settle(
     with db.connection() as conn:
         if usage.cost <= call.hold:
             values |= {"charged": usage.cost, "flags": list(usage.flags)}
-            done = conn.execute(sql.END_WRITE, values).fetchone()
+            write = sql.END_WRITE if call.token is None else sql.END_TOKEN_WRITE
+            done = write.one(conn, values)
         else:
             with conn.transaction():
                 # Under the card's lock what it can pay stands still.
-                funds: Any = conn.execute(sql.READ_FUNDS, values).fetchone()
+                funds: Any = sql.READ_FUNDS.one(conn, values)
                 charged = min(usage.cost, call.hold + funds.balance - funds.held)
                 loss = ("overrun_loss",) if charged < usage.cost else ()
                 values |= {"charged": charged, "flags": [*usage.flags, *loss]}
-                statement = sql.END_OVERRUN_WRITE if loss else sql.END_WRITE
-                done = conn.execute(statement, values).fetchone()
+                write = sql.END_OVERRUN_WRITE if loss else sql.END_TOKEN_WRITE
+                done = write.one(conn, values)
     if done is None:
         return None
     return Ended(int(str(values["charged"])), usage.billed_s, done.balance_after, call.currency)

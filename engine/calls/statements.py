@@ -7,6 +7,7 @@ composed from the ledger's fragments.
 from __future__ import annotations
 
 from engine.cards.access import card_queries
+from engine.db import Statement
 from engine.funds import ledger
 
 AUTHORIZE_READ = card_queries(
@@ -27,7 +28,7 @@ _RATED = """
 """
 _GONE = ", ".join(f"gone.{name.strip()}" for name in _RATED.split(","))
 
-AUTHORIZE_WRITE = f"""
+AUTHORIZE_WRITE = Statement(f"""
     WITH held AS ({ledger.HOLD}),
     opened AS (
         INSERT INTO call (card_id, switch_id, token, hold, sweep_after, {_RATED})
@@ -41,17 +42,17 @@ AUTHORIZE_WRITE = f"""
         RETURNING id
     )
     SELECT opened.id, held.balance FROM held, opened
-"""
+""")
 
-FIND_LIVE = """
+FIND_LIVE = Statement("""
     SELECT call.*, TRUE AS live, c.balance, c.held, c.currency, c.first_used_at,
         c.locked_at IS NOT NULL OR c.damaged_at IS NOT NULL AS stopped,
         (SELECT revision FROM settings_head) AS revision
     FROM call JOIN card c ON c.id = call.card_id
     WHERE call.switch_id = %(switch_id)s AND call.call_ref = %(call_ref)s
-"""
+""")
 
-FIND_ENDED = """
+FIND_ENDED = Statement("""
     SELECT d.*, FALSE AS live, (SELECT revision FROM settings_head) AS revision,
         x.at AS corrected_at, x.duration_ms AS corrected_ms, x.duration_s AS corrected_s, x.cause AS corrected_cause,
         x.billed_s AS corrected_billed_s, x.charged AS corrected_charged,
@@ -59,13 +60,13 @@ FIND_ENDED = """
     FROM cdr d LEFT JOIN cdr_correction x ON x.card_id = d.card_id AND x.cdr_id = d.id
     WHERE d.switch_id = %(switch_id)s AND d.call_ref = %(call_ref)s AND d.ended_at >= %(cdr_since)s
     ORDER BY d.ended_at DESC LIMIT 1
-"""
+""")
 
-ANSWER_WRITE = """
+ANSWER_WRITE = Statement("""
     UPDATE call SET answered_at = %(answered_at)s, sweep_after = %(sweep_after)s
     WHERE card_id = %(card_id)s AND id = %(id)s AND answered_at IS NULL
     RETURNING id
-"""
+""")
 
 _PROGRESS_SET = """
     granted_s = greatest(call.granted_s, %(granted_s)s),
@@ -74,7 +75,7 @@ _PROGRESS_SET = """
     sweep_after = greatest(call.sweep_after, %(sweep_after)s)
 """
 
-PROGRESS_WRITE = f"""
+PROGRESS_WRITE = Statement(f"""
     WITH card_lock AS MATERIALIZED ({ledger.LOCK_CARD}),
     locked_call AS MATERIALIZED (
         SELECT call.id FROM call, card_lock
@@ -84,15 +85,22 @@ PROGRESS_WRITE = f"""
     UPDATE call SET hold = call.hold + %(more)s, {_PROGRESS_SET}
     FROM extended WHERE call.card_id = extended.id AND call.id = %(id)s
     RETURNING call.id
-"""
+""")
 """Grant more and hold its price, if call and card still are as they were read."""
 
-PROGRESS_WRITE_FREE = f"""
+PROGRESS_WRITE_FREE = Statement(f"""
     UPDATE call SET {_PROGRESS_SET}
     WHERE card_id = %(card_id)s AND id = %(id)s AND hold = %(old_hold)s
     RETURNING id
-"""
+""")
 """Note how far the call is, where no more money is held."""
+
+_KEEP_TOKEN = """,
+    kept_token AS (
+        UPDATE card_token SET used_at = %(now)s FROM gone
+        WHERE card_token.card_id = gone.card_id AND card_token.digest = gone.token
+    )
+"""
 
 _END = """
     WITH card_lock AS MATERIALIZED ({lock}),
@@ -102,11 +110,7 @@ _END = """
         RETURNING call.*
     ),
     settled AS ({settle}),
-    entry AS ({entries}),
-    kept_token AS (
-        UPDATE card_token SET used_at = %(now)s FROM gone
-        WHERE card_token.card_id = gone.card_id AND card_token.digest = gone.token
-    )
+    entry AS ({entries}){kept_token}
     INSERT INTO cdr (
         card_id, ended_at, id, switch_id, currency, duration_ms, duration_s, billed_s, cost, charged, balance_after,
         cause, flags, {rated}
@@ -117,25 +121,38 @@ _END = """
     RETURNING balance_after
 """
 
-END_WRITE = _END.format(
-    lock=ledger.LOCK_CARD, settle=ledger.SETTLE, entries=ledger.SETTLE_ENTRY, rated=_RATED, gone=_GONE
-)
+
+def _end(entries: str, kept_token: str = "") -> Statement:
+    return Statement(
+        _END.format(
+            lock=ledger.LOCK_CARD,
+            settle=ledger.SETTLE,
+            entries=entries,
+            kept_token=kept_token,
+            rated=_RATED,
+            gone=_GONE,
+        )
+    )
+
+
+END_WRITE = _end(ledger.SETTLE_ENTRY)
 """End a call whose hold covers its cost: hold released, cost taken, entry and CDR written, call gone; or nothing."""
 
-END_OVERRUN_WRITE = _END.format(
-    lock=ledger.LOCK_CARD, settle=ledger.SETTLE, entries=ledger.OVERRUN_ENTRIES, rated=_RATED, gone=_GONE
-)
+END_TOKEN_WRITE = _end(ledger.SETTLE_ENTRY, _KEEP_TOKEN)
+"""The same for a call that a card_token opened, and which kept it alive."""
+
+END_OVERRUN_WRITE = _end(ledger.OVERRUN_ENTRIES, _KEEP_TOKEN)
 """The same where the operator bears a part. Run under the card's lock, with a charge computed under it."""
 
-READ_FUNDS = "SELECT balance, held FROM card WHERE id = %(card_id)s FOR NO KEY UPDATE"
+READ_FUNDS = Statement("SELECT balance, held FROM card WHERE id = %(card_id)s FOR NO KEY UPDATE")
 
-FIRST_USE_READ = """
+FIRST_USE_READ = Statement("""
     SELECT c.id, c.expires_at, c.first_used_at, b.validity_from, b.validity_days
     FROM card c JOIN batch b ON b.id = c.batch_id WHERE c.id = %(card_id)s
-"""
+""")
 
-SWEEP_READ = """
+SWEEP_READ = Statement("""
     SELECT call.*, TRUE AS live, c.balance, c.held, c.currency, c.first_used_at
     FROM call JOIN card c ON c.id = call.card_id
     WHERE call.sweep_after <= %(now)s ORDER BY call.sweep_after LIMIT %(limit)s
-"""
+""")

@@ -30,7 +30,7 @@ class Swept:
 def sweep(db: Database, now: datetime, limit: int = 500) -> Swept:
     """End up to `limit` calls that are overdue. Each is a transaction of its own, and may be swept by anybody once."""
     with db.connection() as conn:
-        overdue = conn.execute(sql.SWEEP_READ, {"now": now, "limit": limit}).fetchall()
+        overdue = sql.SWEEP_READ.all(conn, {"now": now, "limit": limit})
     settled = voided = 0
     switches: Counter[int] = Counter()
     for call in overdue:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from psycopg import Connection
 
 from engine import house
-from engine.db import Database
+from engine.db import Database, Statement
 from engine.house import House
 from engine.phone import parse_caller
 from engine.vault import Secret, Vault, token_digest
@@ -67,14 +67,16 @@ _FACTS = """
     c.deck_id, c.destination_rules_id, c.released_at, c.first_used_at, c.expires_at, c.locked_at, c.locked_by,
     c.damaged_at, b.kind, b.ready_at, b.validity_days, b.validity_from, b.first_use, b.grace_days, b.binding,
     b.max_bound, b.auto_bind, b.pinless AS batch_pinless, b.post_call_fee, b.language,
-    (SELECT count(*) FROM binding WHERE card_id = c.id) AS bound,
-    EXISTS (SELECT 1 FROM binding WHERE card_id = c.id AND caller = %(caller)s) AS caller_bound,
+    CASE WHEN b.binding <> 'none' OR b.pinless
+        THEN (SELECT count(*) FROM binding WHERE card_id = c.id) ELSE 0 END AS bound,
+    (b.binding <> 'none' OR b.pinless)
+        AND EXISTS (SELECT 1 FROM binding WHERE card_id = c.id AND caller = %(caller)s) AS caller_bound,
     k.card_id IS NOT NULL AS source_known,
     coalesce(f.failures, 0) AS failures, f.blocked_until,
     coalesce(o.failures, 0) AS own_failures, o.blocked_until AS own_blocked_until,
     (SELECT revision FROM settings_head) AS revision
 """
-_BY_TOKEN = """,
+_OF_TOKEN = """,
     t.digest AS token, t.switch_id AS token_switch, t.caller AS token_caller, t.used_at AS token_used_at,
     EXISTS (SELECT 1 FROM call WHERE card_id = c.id AND call.token = t.digest) AS token_calling
 """
@@ -92,10 +94,10 @@ _JOINS = """
 """
 
 
-def card_queries(columns: str = "", joins: str = "") -> dict[str, str]:
-    """The query that finds a card, one text for each way to present it, with more columns and joins for a caller."""
+def card_queries(columns: str = "") -> dict[str, Statement]:
+    """The query that finds a card, one for each way to present it, with further columns."""
     return {
-        how: f"SELECT {_FACTS}{_BY_TOKEN if how == TOKEN else ''}{columns} FROM {source} {_JOINS} {joins}"
+        how: Statement(f"SELECT {_FACTS}{_OF_TOKEN if how == TOKEN else ''}{columns} FROM {source} {_JOINS}")
         for how, source in _FROM.items()
     }
 
@@ -104,7 +106,7 @@ def read_card(
     conn: Connection[Any],
     db: Database,
     vault: Vault,
-    queries: dict[str, str],
+    queries: dict[str, Statement],
     *,
     switch: SwitchLike,
     credentials: Credentials,
@@ -121,8 +123,8 @@ def read_card(
     while True:
         access = rules.access(access_number)
         presented = Presented(switch, credentials, parse_caller(caller, access.country), access, rules, now)
-        row: Any = conn.execute(
-            queries[credentials.how],
+        row: Any = queries[credentials.how].one(
+            conn,
             {
                 "number": credentials.number,
                 "token": token_digest(credentials.token.value) if credentials.token else None,
@@ -130,9 +132,10 @@ def read_card(
                 "source": presented.source,
                 "counter": counter_key(vault, credentials.number),
                 "own_counter": counter_key(vault, credentials.number, presented.source),
+                "now": now,
                 **more,
             },
-        ).fetchone()
+        )
         if row.revision == rules.revision:
             return presented, row
         rules = house.refresh(db)
@@ -146,7 +149,7 @@ def counter_key(vault: Vault, number: str | None, source: str = "") -> bytes:
 def token_is_live(row: Any, presented: Presented) -> bool:
     """Whether a token that was found still opens its card for this switch and caller."""
     idle = timedelta(seconds=presented.house.settings.token_idle_s)
-    return (
+    return bool(
         row.token_switch == presented.switch.id
         and (row.token_caller is None or presented.caller is None or row.token_caller == presented.caller)
         and (row.token_calling or presented.now - row.token_used_at <= idle)

@@ -29,11 +29,7 @@ ADJUSTMENT = "adjustment"
 OVERRUN_LOSS = "overrun_loss"
 
 HOLD = """
-    UPDATE card SET
-        held = held + %(hold)s,
-        live_calls = live_calls + 1,
-        first_used_at = coalesce(first_used_at, %(first_used_at)s),
-        expires_at = coalesce(%(new_expiry)s, expires_at)
+    UPDATE card SET held = held + %(hold)s, live_calls = live_calls + 1
     WHERE id = %(card_id)s
       AND balance - held >= %(hold)s
       AND live_calls < concurrency
