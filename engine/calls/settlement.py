@@ -97,6 +97,10 @@ def settle(
         "now": now,
         "actor": f"switch:{call.switch_id}",
         "currency": call.currency,
+        # A switch may say that a call was answered only by saying how long it lasted.
+        "answered_at": max(call.authorized_at, now - timedelta(seconds=usage.duration_s))
+        if usage.duration_s
+        else None,
         "duration_ms": duration_ms,
         "duration_s": usage.duration_s,
         "billed_s": usage.billed_s,

@@ -26,7 +26,9 @@ _RATED = """
     affordable_s, balance_before, deck_version_id, rate_id, prefix, destination_name, price_per_minute, connect_fee,
     access_per_minute, access_per_call, post_call_fee, first_increment, increment, grace, precision, rounding
 """
-_GONE = ", ".join(f"gone.{name.strip()}" for name in _RATED.split(","))
+_GONE = ", ".join(f"gone.{name.strip()}" for name in _RATED.split(",")).replace(
+    "gone.answered_at", "coalesce(gone.answered_at, %(answered_at)s)"
+)
 
 AUTHORIZE_WRITE = Statement(f"""
     WITH held AS ({ledger.HOLD}),
