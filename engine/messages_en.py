@@ -1,0 +1,210 @@
+"""The catalogue of `engine.messages`: code to sentence, or to several sentences, the most particular first.
+
+`{field:label}` is the field to blame in words, `{amount:amount}` micro-units as a decimal, `{seconds:wait}` a time to
+wait. A sentence says what is wrong and, where that isn't plain, what to do.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+Sentences: TypeAlias = dict[str, str | tuple[str, ...]]
+
+REASONS: Sentences = {
+    "bad_credentials": "The number or the password is not right.",
+    "throttled": (
+        "There were too many tries; try again in {retry_after_s:wait}.",
+        "There were too many tries; wait a little and try again.",
+    ),
+    "locked": "The card is locked.",
+    "expired": "The card has expired.",
+    "damaged": "The card was voided and can't be used any more.",
+    "empty": (
+        "Fill in the {field:label}.",
+        "Give an amount{text}, such as 5.00.",
+        "There is nothing left on the card.",
+    ),
+    "not_activated": "The card is not activated yet.",
+    "caller_not_bound": "The card can't be used from this phone.",
+    "caller_required": "The card works only from a phone that shows its number.",
+    "too_many_calls": "The card is in use for another call.",
+    "destination_invalid": "That is not a number that can be called.",
+    "destination_unknown": "There is no rate for this destination.",
+    "destination_barred": "The card can't be used for this destination.",
+    "insufficient_balance": "The balance is too low for this.",
+    "voucher_used": "The voucher was used before.",
+    "voucher_not_allowed": "The card can't be used for this; it is a voucher, or takes none.",
+    "currency_mismatch": ("The currencies differ: {text}.", "The currencies differ."),
+}
+
+ENGINE: Sentences = {
+    "unavailable": "The database can't be reached, or can't write now; try again in a few seconds.",
+    "busy": "Too much is going on with this card at once; try again.",
+    "pepper_missing": "The key (pepper) of version {version} is missing; without it these passwords can't be checked.",
+    "seal_broken": "A sealed password can't be opened: it was changed, or belongs to another card.",
+    "master_key_missing": "The master key of version {version} is missing; without it sealed passwords stay closed.",
+    "work_not_found": "There is no such work.",
+    "work_not_stopped": "This work has not failed and was not cancelled; there is nothing to go on with.",
+    "work_cancelled": "The work was cancelled.",
+    "work_lost": "Somebody else goes on with this work.",
+    "work_interrupted": "The work was interrupted; it goes on as soon as somebody takes it.",
+    "work_given_up": "It ended {attempts} times without a word and without getting on; the machine may lack memory.",
+    "work_crashed": "Something went wrong inside Cardtone; the log of the jobs says where.",
+    "unknown_setting": "There is no setting named {field}.",
+    "bad_setting": ("The setting {field} can't be {value}.", "This setting can't have that value."),
+    "unknown_zone": "There is no time zone {value}; names look like Europe/London.",
+}
+
+VALUES: Sentences = {
+    "too_long": "The {field:label} is too long; {high} characters at most.",
+    "too_small": ("The {field:label} must be at least {low}.", "This is too small."),
+    "too_large": (
+        "The {field:label} must be at most {high}.",
+        "The {field:label} is too large: {text}.",
+        "{text} is too large.",
+        "This is too large.",
+    ),
+    "too_fine": (
+        "The {field:label} has more than six decimals: {text}.",
+        "{text} has more than six decimals.",
+    ),
+    "not_a_number": (
+        "The {field:label} is not a plain number: {text}.",
+        "The {field:label} must be a whole number.",
+        "{text} is not a plain number.",
+    ),
+    "comma": (
+        "Write the {field:label} with a point for the decimals, not a comma: {text}.",
+        "Write {text} with a point for the decimals, not a comma.",
+    ),
+    "negative": ("The {field:label} can't be negative: {text}.", "{text} is negative; that can't be."),
+    "currency": "{text} is not a currency in use; give its three capital letters, such as USD.",
+    "not_a_choice": "The {field:label} must be one of {allowed}.",
+    "not_digits": "The {field:label} may hold digits only.",
+    "control_character": "The {field:label} holds a control character ({character}); type it again without.",
+    "invisible_character": "The {field:label} holds an invisible character ({character}); type it again without.",
+    "bad_name": "The {field:label} is not right: use letters, digits, spaces, points, dashes and underscores.",
+    "name_taken": ("The name {name} is taken; choose another.", "This name is taken; choose another."),
+    "bad_language": (
+        "{value} is not a language; write it like en or pt-BR.",
+        "That is not a language; write it like en or pt-BR.",
+    ),
+}
+
+PEOPLE: Sentences = {
+    "bad_key": "The key is not known, or was revoked.",
+    "bad_address": "{value} is not an address or network; write it like 10.0.0.7 or 10.0.0.0/8.",
+    "bad_login": "The login may hold small letters, digits, points, dashes and underscores.",
+    "login_taken": "There is somebody with the login {login} already.",
+    "staff_not_found": ("There is nobody with the login {login}.", "There is no such person."),
+    "last_admin": "This is the last administrator; make somebody else one first.",
+    "unknown_role": "There is no role {value}.",
+    "already_disabled": "{login} is disabled already.",
+    "not_disabled": "{login} is not disabled.",
+    "password_short": "The password is too short; use at least {least} characters.",
+    "password_long": "The password is too long; use at most {most} characters.",
+    "password_guessable": "This password is easy to guess; choose another.",
+    "switch_exists": "There is a switch named {name} already.",
+    "switch_revoked": "The switch {name} was revoked; its name can't be used again.",
+    "switch_not_found": "There is no switch named {name}.",
+    "two_keys_live": "The switch {name} has two keys already; finish that change first.",
+    "key_not_found": "The switch {name} has no key that begins with {prefix}.",
+}
+
+CARDS: Sentences = {
+    "card_not_found": "There is no such card.",
+    "bad_serial": ("{serial} is not a serial; it has 11 digits.", "That is not a serial; it has 11 digits."),
+}
+
+CALLS: Sentences = {
+    "call_not_found": "There is no such call.",
+    "call_ref_conflict": "This call_ref was used before for another call.",
+    "call_ended": "The call has ended.",
+    "end_too_late": "The end of the call came too late; its charge stands.",
+    "answered_before_start": "The call can't have been answered before it was authorized.",
+}
+
+DECKS: Sentences = {
+    "deck_not_found": ("There is no deck named {deck}.", "There is no such deck."),
+    "deck_required": "Name a deck.",
+    "deck_currency": (
+        "The deck is in {deck} and not in {currency}; choose another deck or currency.",
+        "The deck has another currency.",
+    ),
+    "deck_settings": "The deck {deck} has the {field:label} {kept} since it was made; leave it out, or use a new deck.",
+    "deck_file_refused": (
+        "Nothing was imported: {count} problems in {filename}.",
+        "Nothing was imported: the file has problems.",
+    ),
+    "deck_version_not_found": "There is no such version of a deck.",
+    "effective_from_past": "The deck can't be in force from {value}, which has passed; leave the date out for now.",
+    "bad_precision": "A charge can keep 0 to 6 decimals.",
+    "bad_rounding": "The rounding must be one of {allowed}.",
+    "bad_prefix": "{value} is not a prefix; it has 1 to 15 digits.",
+    "prefixes_missing": "Give at least one prefix.",
+    "group_is_built_in": "The group {name} is built in; choose another name.",
+    "group_not_found": "There is no group named {name}.",
+    "group_in_use": "The group {name} is used by the rules {rules}; change those first.",
+    "unknown_group": "There is no group {name}; there are {known}.",
+    "nothing_allowed": "Rules that allow nothing would bar every call; name a group, or allow all that isn't barred.",
+    "rules_exist": "There are rules named {name} already.",
+    "rules_not_found": "There are no rules named {name}.",
+    "bad_access_number": "{value} is not an access number; it has 3 to 15 digits.",
+    "bad_country": "{value} is not a country; give its two letters, such as GB.",
+    "bad_surcharge": "The {field:label} must be between 0 and 1,000,000.",
+    "access_number_exists": "The access number {number} is listed already.",
+    "access_number_not_found": "The access number {number} is not listed.",
+    "access_number_disabled": "The access number {number} is disabled already.",
+    "access_number_enabled": "The access number {number} is not disabled.",
+}
+
+STOCK: Sentences = {
+    "batch_not_found": "There is no batch named {name}.",
+    "batch_discarded": "The batch {name} was discarded.",
+    "batch_ready": "The batch {name} is ready; it can't be discarded.",
+    "serials_used_up": "There are only {left} serials left.",
+    "batch_not_ready": "The batch {name} is not ready yet.",
+    "batch_shredded": "The passwords of the batch {name} were shredded; nobody can read them any more.",
+    "batch_moved_on": "The batch was changed meanwhile; look at it again.",
+    "cards_missing": "Cards of the batch {name} are missing; run `cardtone verify`.",
+    "cards_not_found": "{count} serials of the range belong to no card.",
+    "range_too_long": "The range is too long; {high} serials at most.",
+    "already_issued": (
+        "The passwords of the batch {name} were exported on {at}; to export them again, say why.",
+        "The passwords of the batch {name} were exported before; to export them again, say why.",
+    ),
+    "unknown_format": "The format must be one of {allowed}.",
+    "not_a_file": "{path} is not a place for a file.",
+    "reason_missing": "Say why.",
+    "export_not_placed": "The file could not be put at {path}: {why}.",
+    "unknown_deck": "There is no deck named {name}.",
+    "deck_missing": "Name the deck that the cards are charged by.",
+    "unknown_rules": "There are no destination rules of that name.",
+    "unknown_reseller": "There is no reseller of that name.",
+    "space_full": "There are only {free} free numbers; {wanted} are wanted.",
+    "space_too_full": (
+        "{count} cards would fill too much of these numbers, which makes them easy to guess; "
+        "there is room for {free}. Use longer numbers or a shorter prefix.",
+    ),
+    "max_bound_missing": "Say how many callers a card may be bound to.",
+    "maintenance_days_missing": "Say every how many days the maintenance fee is taken.",
+    "prefix_too_long": "The prefix leaves no digits free in numbers of {length}.",
+    "too_many_free_digits": "Too many digits are left free; {high} at most.",
+    "range_incomplete": "Give both ends of the range.",
+    "not_a_card_number": "That is not a card number; use 4 to 32 digits.",
+    "range_or_prefix": "Give a range or a prefix, not both.",
+    "range_lengths_differ": "Both ends of the range must have the same number of digits.",
+    "range_backwards": "The range ends before it begins.",
+    "range_too_small": "The range has only {size} numbers.",
+}
+
+MESSAGES: Sentences = {
+    **REASONS,
+    **ENGINE,
+    **VALUES,
+    **PEOPLE,
+    **CARDS,
+    **CALLS,
+    **DECKS,
+    **STOCK,
+}
