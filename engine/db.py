@@ -2,7 +2,8 @@
 
 A command is one transaction and opens it itself: `with db.begin() as session`. The call path runs a `Statement` on
 `with db.connection() as conn`: the thread's own psycopg connection in autocommit mode, where each statement is a
-transaction and is prepared at its first use. `reruns` repeats a whole command after a deadlock, a serialization failure or a lost link.
+transaction and is prepared at its first use. `reruns` repeats a whole command after a deadlock, a serialization
+failure or a lost link.
 """
 
 from __future__ import annotations
@@ -72,21 +73,23 @@ class Database:
         self.pool_size = pool_size
         self.cache: dict[Any, Any] = {}
         self._engine: Engine | None = None
+        self._opening = threading.Lock()
         self._own = threading.local()
-        self._opened: WeakSet[psycopg.Connection[Any]] = WeakSet()
+        self._opened: WeakSet[_Own] = WeakSet()
 
     @property
     def engine(self) -> Engine:
         """The SQLAlchemy engine behind `begin`."""
-        if self._engine is None:
-            self._engine = create_engine(
-                self.url.replace("postgresql://", "postgresql+psycopg://", 1),
-                pool_size=self.pool_size,
-                max_overflow=0,
-                pool_pre_ping=True,
-                connect_args={"options": _TIMEOUTS, "connect_timeout": 5},
-            )
-        return self._engine
+        with self._opening:
+            if self._engine is None:
+                self._engine = create_engine(
+                    self.url.replace("postgresql://", "postgresql+psycopg://", 1),
+                    pool_size=self.pool_size,
+                    max_overflow=0,
+                    pool_pre_ping=True,
+                    connect_args={"options": _TIMEOUTS, "connect_timeout": 5},
+                )
+            return self._engine
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
@@ -101,8 +104,8 @@ class Database:
     def connection(self) -> Iterator[psycopg.Connection[Any]]:
         """The thread's own psycopg connection: autocommit, statements prepared at their first use."""
         with _as_unavailable():
-            conn: psycopg.Connection[Any] | None = getattr(self._own, "conn", None)
-            if conn is None or conn.closed:
+            own: _Own | None = getattr(self._own, "own", None)
+            if own is None or own.conn.closed:
                 conn = psycopg.connect(
                     self.url,
                     autocommit=True,
@@ -111,9 +114,9 @@ class Database:
                     options=_TIMEOUTS + " -c statement_timeout=15s",
                     connect_timeout=5,
                 )
-                self._own.conn = conn
-                self._opened.add(conn)
-            yield conn
+                own = self._own.own = _Own(conn)
+                self._opened.add(own)
+            yield own.conn
 
     @contextmanager
     def raw(self) -> Iterator[psycopg.Connection[Any]]:
@@ -123,19 +126,29 @@ class Database:
 
     def forget_lost_links(self) -> None:
         """Drop what may be dead, so that the next try gets a live link."""
-        conn = getattr(self._own, "conn", None)
-        if conn is not None:
-            conn.close()
+        own: _Own | None = getattr(self._own, "own", None)
+        if own is not None:
+            own.conn.close()
         if self._engine is not None:
             self._engine.dispose()
 
     def close(self) -> None:
         """Close all connections, those of other threads too."""
-        for conn in list(self._opened):
-            conn.close()
+        for own in list(self._opened):
+            own.conn.close()
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
+
+
+class _Own:
+    """A thread's connection, closed when the thread has ended and nobody can use it again."""
+
+    def __init__(self, conn: psycopg.Connection[Any]) -> None:
+        self.conn = conn
+
+    def __del__(self) -> None:
+        self.conn.close()
 
 
 class _LostLink(EngineUnavailable):
