@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sqlalchemy import CursorResult, delete
 from sqlalchemy.orm import Session
 
-from engine.db import Database
+from engine.db import Database, reruns
 from engine.schema import WebSession
 from engine.vault import Secret, new_token, token_digest
 
@@ -62,6 +62,7 @@ def open_session(db: Database, realm: str, subject_id: int, address: str | None,
     return Secret(token)
 
 
+@reruns
 def find_session(db: Database, realm: str, token: Secret, now: datetime) -> SessionInfo | None:
     """The live session of a token in this realm, or None. Notes that it was seen, at most once a minute."""
     lifetime = LIFETIMES[realm]

@@ -18,8 +18,9 @@ from sqlalchemy.orm import Session
 
 from engine import limits
 from engine.actor import Actor
-from engine.db import Database
+from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound
+from engine.names import checked_name
 from engine.people import audit, sessions
 from engine.people.passwords import (
     check_password,
@@ -117,6 +118,7 @@ def log_in(
     return identity
 
 
+@reruns
 def find_staff(db: Database, staff_id: int) -> StaffIdentity | None:
     """Somebody by id, None where they don't exist or are disabled: for each request of a session."""
     with db.connection() as conn:
@@ -140,9 +142,9 @@ def add_staff(
 ) -> tuple[StaffIdentity, Secret]:
     """Add somebody and return them with their password: the given one, or a random one that is shown only now.
 
-    Raises `InvalidInput` (bad_login, bad_name, unknown_role, password_…), `Conflict("login_taken")`.
+    Raises `InvalidInput` (bad_login, unknown_role, password_…, and those of `checked_name`), `Conflict("login_taken")`.
     """
-    login, name = checked_login(login), _checked_name(name)
+    login, name = checked_login(login), checked_name(name)
     _check_role(role)
     password = _checked_password(password, login, name)
     hashed = hash_password(password)
@@ -176,9 +178,9 @@ def change_staff(
 ) -> StaffIdentity:
     """Change somebody's name or role; their sessions end, so that no page goes on under the old role.
 
-    Raises `NotFound`, `InvalidInput` (bad_name, unknown_role), `Conflict("last_admin")`.
+    Raises `NotFound`, `InvalidInput` (unknown_role, and those of `checked_name`), `Conflict("last_admin")`.
     """
-    new_name = None if name is None else _checked_name(name)
+    new_name = None if name is None else checked_name(name)
     if role is not None:
         _check_role(role)
     with db.begin() as session:
@@ -383,13 +385,6 @@ def _identity(row: Staff) -> StaffIdentity:
 def _check_role(role: str) -> None:
     if role not in ROLES:
         raise InvalidInput("unknown_role", field="role", value=role)
-
-
-def _checked_name(name: str) -> str:
-    name = " ".join(name.split())
-    if not 1 <= len(name) <= 100 or not name.isprintable():
-        raise InvalidInput("bad_name", field="name")
-    return name
 
 
 def _checked_password(password: Secret | None, login: str, name: str) -> Secret:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,8 +18,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from engine.actor import Actor
-from engine.db import Database
+from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound, Unauthorized
+from engine.names import checked_name, tidied
 from engine.people import audit
 from engine.schema import Switch, SwitchKey
 from engine.vault import Secret, new_token, token_digest
@@ -67,6 +67,7 @@ _FIND = """
 """
 
 
+@reruns
 def authenticate_key(db: Database, key: str, address: str | None) -> SwitchIdentity:
     """The switch whose live key this is, asking from `address` (the peer's, IPv4 or IPv6).
 
@@ -92,10 +93,10 @@ def add_switch(
     """Add a switch and return it with its first key, which is never shown again.
 
     `addresses`: where it may ask from, single addresses or networks (`10.0.0.0/8`); None or empty: anywhere.
-    Raises `InvalidInput` (bad_name, bad_address), `Conflict("switch_exists" or "switch_revoked")`: a name stays taken,
-    because calls of the past point to it.
+    Raises `InvalidInput` (bad_address, and those of `checked_name`), `Conflict` (switch_exists, switch_revoked): a name
+    stays taken, because calls of the past point to it.
     """
-    name = _checked_name(name)
+    name = checked_name(name)
     networks = _checked_addresses(addresses)
     with db.begin() as session:
         switch_id = session.scalar(
@@ -231,7 +232,7 @@ def list_switches(db: Database) -> list[SwitchView]:
 
 def _live_switch(session: Session, name: str) -> Switch:
     """The switch, locked, so that two who change its keys at once take turns."""
-    asked = " ".join(name.replace("\0", " ").split())
+    asked = tidied(name.replace("\0", " "))  # PostgreSQL takes no NUL, and no name holds one
     switch = session.scalar(select(Switch).where(Switch.name == asked).with_for_update())
     if switch is None:
         raise NotFound("switch_not_found", name=name)
@@ -265,14 +266,6 @@ def _revoke(session: Session, switch: Switch, key: SwitchKey, actor: Actor, now:
 
 def _visible(key: Secret) -> str:
     return key.value[:VISIBLE]
-
-
-def _checked_name(name: str) -> str:
-    """A name that can be typed, listed and logged: letters and digits of any script, spaces, `.`, `_`, `-`."""
-    name = " ".join(name.split())
-    if not re.fullmatch(r"\w[\w .\-]{0,62}", name):
-        raise InvalidInput("bad_name", field="name")
-    return name
 
 
 def _checked_addresses(addresses: Iterable[str] | None) -> list[str] | None:
