@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cached_property, wraps
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import click
@@ -106,10 +107,10 @@ class Root(click.Group):
     """The groups by name, imported only when they are needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [name for name, module in COMMANDS.items() if find_spec(module)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
+        if name not in self.list_commands(ctx):
             return None
         command: click.Command = import_module(COMMANDS[name]).command
         return command

@@ -14,6 +14,7 @@ from gunicorn.app.base import BaseApplication
 
 from cli.app import Context, require_current, with_context
 from engine.config import Config, InstallationError
+from portal import create_app
 
 
 def address(bind: str, port: int) -> str:
@@ -83,8 +84,6 @@ class Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        from portal import create_app
-
         return create_app(self._config)
 
 

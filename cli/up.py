@@ -70,7 +70,8 @@ def _prepare(context: Context) -> None:
         login, password = first
         # Only here and only now: it is stored as a digest.
         click.echo(
-            f"\nLog in as {login} with the password {password}\nIt is shown this once.", err=context.as_json
+            f"\nLog in as {login} with the password {password.value}\nIt is shown this once.",
+            err=context.as_json,
         )
 
 

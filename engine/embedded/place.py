@@ -106,15 +106,19 @@ def find_place(home: Path, scratch: Path | None = None) -> Place:
 def settle_in(place: Place, *, had_passwords: bool) -> None:
     """Make the place's folders, and see that what they hold is what the home remembers.
 
-    `had_passwords`: whether the home holds the server's passwords. Data without them belong to an earlier home at the
-    same path: they are set aside, never opened and never deleted. A home that remembers data which are gone raises
-    `InstallationError`: an empty database in their stead would be worse.
+    `had_passwords`: whether the home holds the server's passwords. Data that the home knows nothing of belong to an
+    earlier home at the same path: they are set aside, never opened and never deleted. A home that has lost its data or
+    its passwords raises `InstallationError`: an empty database in their stead would be worse.
     """
     if place.folder.parent == SYSTEM_FOLDER:
         _make_system_folder(place)
-    if place.data.exists() and not had_passwords:
-        _set_aside(place)
     note = _note(place.home)
+    if place.data.exists() and not had_passwords:
+        if note.exists():
+            raise InstallationError(
+                f"The database's passwords are gone from {place.home / 'keys'}; bring them back."
+            )
+        _set_aside(place)
     if not place.data.exists() and not place.scratch and note.exists():
         raise InstallationError(
             f"The database of this home is gone: it was in {_noted(place.home)} and belongs in {place.data}. "
