@@ -1,0 +1,171 @@
+"""What pages and the command line show of batches. Answers are frozen, so that showing them reads nothing more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from engine.cards.queries import actor_names
+from engine.cards.serials import serial_of
+from engine.db import Database
+from engine.schema import Batch, BatchKey, Deck, Reseller, Work
+
+PAGE = 50
+MOVING = ("queued", "running", "interrupted")
+"""The states of a batch that change by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLine:
+    """A batch in a list. `denomination` in micro-units of `currency`.
+
+    `state`: `queued` (nobody has begun), `running`, `interrupted` (whoever worked on it is gone; another goes on),
+    `failed` and `stopped` (it can be resumed or discarded), `ready`, `discarded`. `generated` of `count` cards stand.
+    """
+
+    id: int
+    name: str
+    kind: str
+    count: int
+    generated: int
+    denomination: int
+    currency: str
+    deck: str | None
+    state: str
+    seconds_left: int | None
+    created_at: datetime
+    created_by: str
+
+    @property
+    def moving(self) -> bool:
+        """Whether its state changes by itself."""
+        return self.state in MOVING
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPage(BatchLine):
+    """All that the page of a batch shows. `printable`: sealed passwords still exist."""
+
+    first_serial: str
+    last_serial: str
+    number_prefix: str
+    number_length: int
+    password_length: int
+    validity_days: int | None
+    validity_from: str
+    first_use: str
+    grace_days: int
+    binding: str
+    max_bound: int
+    pinless: bool
+    concurrency: int
+    release: str
+    reseller: str | None
+    imported: bool
+    ready_at: datetime | None
+    printable: bool
+    shred_after: datetime | None
+    shredded_at: datetime | None
+    shredded_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchList:
+    """One page of batches, newest first. `older` is where the next page begins (an id), or None."""
+
+    batches: tuple[BatchLine, ...]
+    older: int | None
+
+
+def batch_list(db: Database, now: datetime, *, before: int | None = None) -> BatchList:
+    """Batches, newest first, older than the one with the id `before` where it is given."""
+    statement = _batches()
+    if before is not None:
+        statement = statement.where(Batch.id < before)
+    with db.begin() as session:
+        rows = session.execute(statement.order_by(Batch.id.desc()).limit(PAGE + 1)).all()
+        names = actor_names(session, (row.Batch.created_by for row in rows))
+    lines = tuple(BatchLine(**_line(row, names, now)) for row in rows[:PAGE])
+    return BatchList(lines, lines[-1].id if len(rows) > PAGE else None)
+
+
+def batch_page(db: Database, batch_id: int, now: datetime) -> BatchPage | None:
+    """The page of a batch, or None where there is none."""
+    with db.begin() as session:
+        row = session.execute(_batches().where(Batch.id == batch_id)).one_or_none()
+        if row is None:
+            return None
+        return _page(session, row, now)
+
+
+def _batches() -> Select[*tuple[Any, ...]]:
+    return (
+        select(Batch, Work, Deck.name.label("deck"), Reseller.name.label("reseller"))
+        .outerjoin(Work, Batch.work_id == Work.id)
+        .outerjoin(Deck, Batch.deck_id == Deck.id)
+        .outerjoin(Reseller, Batch.reseller_id == Reseller.id)
+    )
+
+
+def _line(row: Any, names: dict[str, str], now: datetime) -> dict[str, Any]:
+    batch = row.Batch
+    state = _state(batch, row.Work, now)
+    return {
+        "deck": row.deck,
+        "state": state,
+        "seconds_left": _seconds_left(batch, row.Work, now) if state == "running" else None,
+        "created_by": names[batch.created_by],
+        **_same(batch, "id", "name", "kind", "count", "generated", "denomination", "currency", "created_at"),
+    }
+
+
+def _page(session: Session, row: Any, now: datetime) -> BatchPage:
+    batch = row.Batch
+    key = session.get(BatchKey, batch.id)
+    names = actor_names(session, (batch.created_by, key.shredded_by if key else None))
+    return BatchPage(
+        first_serial=serial_of(batch.first_id),
+        last_serial=serial_of(batch.last_id),
+        reseller=row.reseller,
+        printable=key is not None and key.wrapped is not None,
+        shred_after=key.shred_after if key else None,
+        shredded_at=key.shredded_at if key else None,
+        shredded_by=names[key.shredded_by] if key and key.shredded_by else None,
+        **_line(row, names, now),
+        **_same(batch, "number_prefix", "number_length", "password_length", "validity_days", "validity_from"),
+        **_same(
+            batch, "first_use", "grace_days", "binding", "max_bound", "pinless", "concurrency", "release"
+        ),
+        **_same(batch, "imported", "ready_at"),
+    )
+
+
+def _state(batch: Batch, work: Work | None, now: datetime) -> str:
+    if batch.discarded_at is not None:
+        return "discarded"
+    if batch.ready_at is not None:
+        return "ready"
+    if work is None or work.state == "queued":
+        return "queued"
+    if work.state == "running":
+        return "interrupted" if work.lease_until is not None and work.lease_until <= now else "running"
+    # Done without being ready is only the moment between the two.
+    return {"failed": "failed", "cancelled": "stopped"}.get(work.state, "running")
+
+
+def _seconds_left(batch: Batch, work: Work | None, now: datetime) -> int | None:
+    """At the pace so far, in whole seconds; None before a pace can be told."""
+    if work is None or work.started_at is None or batch.generated == 0:
+        return None
+    spent_ms = int((now - work.started_at).total_seconds() * 1000)
+    if spent_ms < 1000:
+        return None
+    return -(-spent_ms * (batch.count - batch.generated) // (batch.generated * 1000))
+
+
+def _same(row: Any, *fields: str) -> dict[str, Any]:
+    return {field: getattr(row, field) for field in fields}

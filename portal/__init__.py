@@ -1,0 +1,66 @@
+"""The portal: web pages for people and the switch's HTTP API. It imports the engine and is imported by nothing in it.
+
+installation.py   the database, the keys, the request's instant and zone
+respond.py        a page or one of its blocks; the only reader of HX headers
+security.py       headers, cookies, the guard of writes
+sessions.py       who is logged in
+errors.py         error pages
+requestlog.py     one log line a request, without secrets
+formats.py        how money, times and serials look
+assets.py         static files that browsers may keep
+operator/         the console: log-in, batches, cards
+switch_api/       what switches call
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from importlib import import_module
+
+from flask import Flask
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+from jinja2 import StrictUndefined
+
+from engine.config import Config
+from engine.db import Database
+from engine.vault import Vault
+from portal import assets, errors, formats, installation, operator, requestlog, security, sessions, theme
+from portal.installation import Installation
+from portal.respond import go_to
+
+
+def create_app(config: Config | None = None) -> Flask:
+    """The web application of one installation; its settings come from the environment unless `config` is given.
+
+    The database must be migrated; it is first asked when the first page is. Raises `InstallationError` where the
+    settings or keys don't allow a start.
+    """
+    config = config or Config.from_env()
+    keys = config.load_keys()
+    app = Flask(__name__)
+    app.secret_key = keys.secret_key
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = True
+    app.jinja_env.lstrip_blocks = True
+    requestlog.configure(config.log_level)
+    installation.init_app(app, Installation(config, Database(config.database_url), Vault(keys)))
+    requestlog.init_app(app)
+    security.init_app(app, secure=config.production)
+    sessions.init_app(app)
+    assets.init_app(app)
+    formats.init_app(app)
+    errors.init_app(app)
+    theme.init_app(app)
+    operator.init_app(app)
+    # The switch API has a part of its own that pages don't need, and pages a part that it doesn't.
+    if importlib.util.find_spec("portal.switch_api") is not None:
+        import_module("portal.switch_api").init_app(app)
+    app.jinja_env.globals["current_user"] = current_user
+    app.jinja_env.globals["ui"] = app.jinja_env.get_template("ui.html").module
+
+    @app.get("/")
+    def start() -> ResponseReturnValue:
+        return go_to("/batches")
+
+    return app

@@ -1,0 +1,126 @@
+"""What people read when something is wrong: what happened in plain words, and a way on. Never a trace or a code.
+
+Errors below `/api/` belong to the switch API: it leaves its handler in `app.extensions[API_ERRORS]`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import structlog
+from flask import Flask, Response, current_app, request
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException, default_exceptions
+
+from engine.errors import EngineError, EngineUnavailable, InvalidInput, NotFound, Unauthorized
+from portal import requestlog
+from portal.respond import into_notices, respond, wants_part
+from portal.security import is_api
+from portal.sessions import known_person
+
+API_ERRORS = "cardtone_api_errors"
+RETRY_AFTER_S = 5
+
+
+class Words(NamedTuple):
+    """An error page: its heading and what to do."""
+
+    title: str
+    advice: str
+
+
+WORDS = {
+    400: Words("This request could not be read", "Go back, load the page again and repeat what you did."),
+    403: Words("Nothing was changed", "You may not do this."),
+    404: Words(
+        "There is nothing here", "The address may be mistyped, or what it led to is gone. Start again below."
+    ),
+    405: Words("This address doesn't take that", "Go back and use the buttons of the page."),
+    413: Words("That is too large", "Send less at a time, or a smaller file."),
+    422: Words("Something in it is not right", "Go back, check what you filled in, and send it again."),
+    429: Words("Too many tries", "Wait a little, then try again."),
+    500: Words(
+        "Something went wrong on our side",
+        "It has been logged. Try again; if it stays, tell whoever runs this.",
+    ),
+    503: Words("The database doesn't answer", "Nothing is lost. Try again in a few seconds."),
+}
+FORGED = Words(
+    "Nothing was changed",
+    "The page was open for too long, or the request didn't come from it. Load the page again and repeat what you did.",
+)
+_ENGINE_STATUS = ((EngineUnavailable, 503), (NotFound, 404), (InvalidInput, 422), (Unauthorized, 403))
+
+
+def init_app(app: Flask) -> None:
+    """Show every error as one of our pages."""
+    for code in default_exceptions:
+        app.register_error_handler(code, on_http_error)
+    app.register_error_handler(EngineError, on_engine_error)
+    app.register_error_handler(Exception, on_crash)
+
+
+def on_http_error(error: HTTPException) -> ResponseReturnValue:
+    """An error that a status names."""
+    if is_api(request.path) and API_ERRORS in current_app.extensions:
+        answer: ResponseReturnValue = current_app.extensions[API_ERRORS](error)
+        return answer
+    if isinstance(error, CSRFError):
+        return page(403, FORGED)
+    status = error.code or 500
+    if 300 <= status < 400:
+        return error.get_response()  # a redirect is an exception too
+    response = page(status)
+    for name, value in error.get_headers(request.environ):
+        if name in ("Allow", "Retry-After"):
+            response.headers[name] = value
+    return response
+
+
+def on_engine_error(error: EngineError) -> ResponseReturnValue:
+    """A rule of the engine that no form said more about, or an engine that cannot work now."""
+    if is_api(request.path) and API_ERRORS in current_app.extensions:
+        answer: ResponseReturnValue = current_app.extensions[API_ERRORS](error)
+        return answer
+    for kind, status in _ENGINE_STATUS:
+        if isinstance(error, kind):
+            response = page(status)
+            if status == 503:
+                response.headers["Retry-After"] = str(RETRY_AFTER_S)
+            return response
+    return on_crash(error)
+
+
+def on_crash(error: Exception) -> ResponseReturnValue:
+    """A defect. What it says may hold what must not be logged: only its kind and where it was are."""
+    structlog.get_logger("portal").error("crash", **requestlog.described(error))
+    if is_api(request.path) and API_ERRORS in current_app.extensions:
+        answer: ResponseReturnValue = current_app.extensions[API_ERRORS](error)
+        return answer
+    return page(500)
+
+
+def page(status: int, words: Words | None = None) -> Response:
+    """An error page, or the notice that htmx puts on top of the page that is open."""
+    shown = words or WORDS.get(status) or (WORDS[500] if status >= 500 else WORDS[400])
+    again = request.full_path.rstrip("?") if request.method == "GET" and status in (429, 500, 503) else None
+    response = respond(
+        "error.html",
+        block="notice",
+        status=status,
+        words=shown,
+        again=again,
+        # A page that says that the database is gone must not ask it who is reading.
+        shell="console.html" if status < 500 and words is not FORGED and _known() else "layout.html",
+        reference=requestlog.reference() if status == 500 else None,
+    )
+    return into_notices(response) if wants_part() else response
+
+
+def _known() -> bool:
+    """Whether somebody is logged in; an error page must not fail over that question."""
+    try:
+        return known_person() is not None
+    except Exception:
+        return False

@@ -1,0 +1,105 @@
+"""How values look on a page: Jinja filters. All of them escape what they are given.
+
+Money and counts keep every digit they have; times are in the reader's zone with the exact instant on hover.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from flask import Flask
+from markupsafe import Markup, escape
+
+from engine.money import format_amount
+from portal.installation import zone
+
+MINUS = "\u2212"
+NARROW = "\u202f"
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def init_app(app: Flask) -> None:
+    """Make the filters known to the templates."""
+    app.jinja_env.filters.update(
+        amount=amount,
+        count=count,
+        day=day,
+        duration=duration,
+        money=money,
+        roughly=roughly,
+        serial=serial,
+        signed=signed,
+        when=when,
+    )
+
+
+def amount(micros: int, places: int = 2) -> str:
+    """An amount without its currency: `1,234.50`, exact, with at least so many decimals, thousands apart."""
+    whole, _, fraction = format_amount(abs(micros), places).partition(".")
+    return f"{MINUS if micros < 0 else ''}{int(whole):,}.{fraction}"
+
+
+def money(micros: int, currency: str) -> Markup:
+    """An amount with its currency, on one line: `USD 1,234.50`."""
+    return Markup('<span class="money"><span class="currency">{}</span> {}</span>').format(
+        currency, amount(micros)
+    )
+
+
+def signed(micros: int, places: int = 2) -> str:
+    """An amount as a change: `+5.00`, `−0.25`."""
+    return f"+{amount(micros, places)}" if micros > 0 else amount(micros, places)
+
+
+def count(number: int) -> str:
+    """A count with its thousands apart: `50,000`."""
+    return f"{number:,}".replace("-", MINUS)
+
+
+def when(instant: datetime | None, empty: str = "never") -> Markup:
+    """A time in the reader's zone, to the minute: `3 May 2026, 14:02`; the exact instant in UTC on hover."""
+    if instant is None:
+        return escape(empty)
+    local = instant.astimezone(zone())
+    return _time(instant, f"{_date(local)}, {local:%H:%M}")
+
+
+def day(instant: datetime | None, empty: str = "never") -> Markup:
+    """The day of a time in the reader's zone: `3 May 2026`."""
+    return escape(empty) if instant is None else _time(instant, _date(instant.astimezone(zone())))
+
+
+def _date(moment: date) -> str:
+    return f"{moment.day} {MONTHS[moment.month - 1]} {moment.year}"
+
+
+def _time(instant: datetime, text: str) -> Markup:
+    exact = instant.astimezone(UTC)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        exact.strftime("%Y-%m-%dT%H:%M:%SZ"), exact.strftime("%Y-%m-%d %H:%M:%S UTC"), text
+    )
+
+
+def duration(seconds: int) -> str:
+    """Whole seconds in words: `45 s`, `1 min 5 s`, `2 h 3 min`, with nothing that is zero but a plain `0 s`."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, left = divmod(rest, 60)
+    parts = [f"{value} {unit}" for value, unit in ((hours, "h"), (minutes, "min"), (left, "s")) if value]
+    return " ".join(parts) or "0 s"
+
+
+def roughly(seconds: int) -> str:
+    """A guess at a duration, no finer than it can be: `a few seconds`, `40 s`, `6 min`, `3 h`."""
+    if seconds < 10:
+        return "a few seconds"
+    if seconds < 90:
+        return f"{-(-seconds // 10) * 10} s"
+    return f"{-(-seconds // 60)} min" if seconds < 5400 else f"{-(-seconds // 3600)} h"
+
+
+def serial(text: str) -> Markup:
+    """A serial in groups that are easy to read aloud; copied, it is still one run of digits."""
+    groups = [text[at : at + 4] for at in range(0, len(text), 4)]
+    return Markup('<span class="serial">{}</span>').format(
+        Markup("").join(Markup("<span>{}</span>").format(group) for group in groups)
+    )

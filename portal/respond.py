@@ -1,0 +1,57 @@
+"""The only reader of `HX-…` headers: answers with a page or with one of its blocks, and sends people elsewhere.
+
+A fragment is a named block of its page. htmx says `HX-Request-Type: partial` where it will put the answer into a part
+of the page; it says `full` for everything else, a step back in the history included. Whatever is cached on the way
+must know both, hence `Vary`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, make_response, redirect, render_template, request
+from jinja2_fragments.flask import render_block
+
+
+def wants_part() -> bool:
+    """Whether the answer goes into a part of the page that is open."""
+    return request.headers.get("HX-Request-Type") == "partial"
+
+
+def respond(template: str, *, block: str | None = None, status: int = 200, **context: Any) -> Response:
+    """The page, or only its `block` where htmx asked for a part of it."""
+    if block is not None and wants_part():
+        html = render_block(template, block, **context)
+    else:
+        html = render_template(template, **context)
+    response = make_response(html, status)
+    response.vary.add("HX-Request-Type")
+    return response
+
+
+def go_to(url: str) -> Response:
+    """Send the browser to another page: 303, or `HX-Redirect` where htmx would swap that page into a part of this."""
+    if "HX-Request" in request.headers:
+        response = make_response("", 200)
+        response.headers["HX-Redirect"] = url
+    else:
+        response = make_response(redirect(url, 303))
+    response.vary.add("HX-Request")
+    return response
+
+
+def into_notices(response: Response) -> Response:
+    """Have htmx put a fragment into the page's notices, wherever the request wanted it."""
+    response.headers["HX-Retarget"] = "#notices"
+    response.headers["HX-Reswap"] = "innerHTML"
+    return response
+
+
+def inner_path(target: str | None, default: str) -> str:
+    """`target` where it is a path of this site, else `default`: nobody is sent elsewhere by a link they followed."""
+    if not target or not target.startswith("/") or len(target) > 500:
+        return default
+    # Browsers read "//" and "/\" as another host, and drop tabs and line ends before they look.
+    if target.startswith(("//", "/\\")) or any(ord(c) < 33 or ord(c) == 127 for c in target):
+        return default
+    return target

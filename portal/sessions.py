@@ -1,0 +1,121 @@
+"""Who is at the other end. A log-in is a row; the cookie holds its random name, so that a row gone is a log-in over.
+
+Flask-Login asks `find_person` once a request. People of three realms (staff, reseller, cardholder) can be logged in;
+the realm stands before the number in `get_id`, so that no two are ever taken for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from flask import Flask, g, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import LoginManager, current_user
+from werkzeug.wrappers import Request
+
+from engine.actor import Actor
+from engine.people import sessions, staff
+from engine.vault import Secret
+from portal.installation import db, now
+from portal.respond import go_to
+from portal.security import client_address
+
+STAFF = "staff"
+_REALM, _TOKEN = "realm", "token"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who is logged in."""
+
+    realm: str
+    id: int
+    name: str
+    role: str
+
+    is_authenticated = True
+    is_active = True
+    is_anonymous = False
+
+    def get_id(self) -> str:
+        """A name that is unique over the realms, such as `staff:3`."""
+        return f"{self.realm}:{self.id}"
+
+    @property
+    def actor(self) -> Actor:
+        """This person as the engine's commands take them."""
+        return Actor(self.realm, self.id, self.name)
+
+
+def init_app(app: Flask) -> None:
+    """Let Flask-Login find the person behind a request by our rows."""
+    # Its context processor would ask the database for every page, the one included that says the database is gone.
+    manager = LoginManager()
+    manager.init_app(app, add_context_processor=False)
+    manager.session_protection = None  # guards a kind of session that is not used here
+    manager.request_loader(find_person)
+    manager.unauthorized_handler(ask_to_log_in)
+    app.jinja_env.globals["known_person"] = known_person
+
+
+def find_person(_request: Request) -> Person | None:
+    """The person whose log-in this request carries, if it still stands."""
+    carried = _carried()
+    if carried is None:
+        return None
+    realm, token = carried
+    found = sessions.find_session(db(), realm, token, now())
+    person = None if found is None else _FINDERS[realm](found.subject_id)
+    if person is not None:
+        g.actor_name = person.get_id()
+    return person
+
+
+def _find_staff(staff_id: int) -> Person | None:
+    identity = staff.find_staff(db(), staff_id)
+    return None if identity is None else Person(STAFF, identity.id, identity.name, identity.role)
+
+
+_FINDERS: dict[str, Callable[[int], Person | None]] = {STAFF: _find_staff}
+"""Who a session's subject is, for each realm that has pages."""
+
+
+def known_person() -> Person | None:
+    """Who asks, or None."""
+    return current_user._get_current_object() if current_user.is_authenticated else None
+
+
+def log_in(realm: str, subject_id: int) -> None:
+    """Start a log-in under a new random name; whatever this browser carried before is over."""
+    log_out()
+    session.permanent = True
+    session[_REALM] = realm
+    session[_TOKEN] = sessions.open_session(db(), realm, subject_id, client_address(), now()).value
+
+
+def log_out() -> None:
+    """End this browser's log-in: its row goes, and with it every copy of the cookie."""
+    carried = _carried()
+    session.clear()
+    if carried is not None:
+        sessions.close_session(db(), *carried)
+
+
+def _carried() -> tuple[str, Secret] | None:
+    realm, token = session.get(_REALM), session.get(_TOKEN)
+    if realm not in _FINDERS or not isinstance(token, str):
+        return None
+    return realm, Secret(token)
+
+
+def ask_to_log_in() -> ResponseReturnValue:
+    """Send somebody to the log-in, and back afterwards to the page they wanted to read."""
+    wanted = (
+        request.full_path.rstrip("?")
+        if request.method == "GET" and "HX-Request" not in request.headers
+        else ""
+    )
+    query = f"?{urlencode({'next': wanted})}" if wanted and wanted != "/" else ""
+    return go_to(url_for("operator.log_in") + query)
