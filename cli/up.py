@@ -66,6 +66,8 @@ def _prepare(context: Context) -> None:
     context.config.load_keys()
     migrations.upgrade(context.database_url, context.clock())
     first = staff.ensure_first(context.db, CONSOLE, context.clock())
+    # From here on the children have connections of their own.
+    context.db.close()
     if first is not None:
         login, password = first
         # Only here and only now: it is stored as a digest.
