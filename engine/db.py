@@ -29,6 +29,9 @@ from engine.errors import EngineUnavailable
 
 MAX_RUNS = 5
 _TIMEOUTS = "-c timezone=UTC -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+# One plan for each statement, made once, and by index: a plan from the minute when a table was empty would read all of
+# it once it is full.
+_CALL_PATH = " -c statement_timeout=15s -c plan_cache_mode=force_generic_plan -c enable_seqscan=off"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -111,7 +114,7 @@ class Database:
                     autocommit=True,
                     prepare_threshold=0,
                     row_factory=namedtuple_row,
-                    options=_TIMEOUTS + " -c statement_timeout=15s",
+                    options=_TIMEOUTS + _CALL_PATH,
                     connect_timeout=5,
                 )
                 own = self._own.own = _Own(conn)

@@ -49,13 +49,13 @@ AUTHORIZE_WRITE = Statement(f"""
 FIND_LIVE = Statement("""
     SELECT call.*, TRUE AS live, c.balance, c.held, c.currency, c.first_used_at,
         c.locked_at IS NOT NULL OR c.damaged_at IS NOT NULL AS stopped,
-        (SELECT revision FROM settings_head) AS revision
+        (SELECT revision FROM settings_head WHERE id = 1) AS revision
     FROM call JOIN card c ON c.id = call.card_id
     WHERE call.switch_id = %(switch_id)s AND call.call_ref = %(call_ref)s
 """)
 
 FIND_ENDED = Statement("""
-    SELECT d.*, FALSE AS live, (SELECT revision FROM settings_head) AS revision,
+    SELECT d.*, FALSE AS live, (SELECT revision FROM settings_head WHERE id = 1) AS revision,
         x.at AS corrected_at, x.duration_ms AS corrected_ms, x.duration_s AS corrected_s, x.cause AS corrected_cause,
         x.billed_s AS corrected_billed_s, x.charged AS corrected_charged,
         x.balance_after AS corrected_balance_after, x.cost AS corrected_cost, x.flags AS corrected_flags

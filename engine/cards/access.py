@@ -74,7 +74,7 @@ _FACTS = """
     k.card_id IS NOT NULL AS source_known,
     coalesce(f.failures, 0) AS failures, f.blocked_until,
     coalesce(o.failures, 0) AS own_failures, o.blocked_until AS own_blocked_until,
-    (SELECT revision FROM settings_head) AS revision
+    (SELECT revision FROM settings_head WHERE id = 1) AS revision
 """
 _OF_TOKEN = """,
     t.digest AS token, t.switch_id AS token_switch, t.caller AS token_caller, t.used_at AS token_used_at,
