@@ -3,6 +3,7 @@
 app.py          the root command, what every command is given, how errors are said
 up.py           `cardtone up`: everything on one machine
 serve.py        `cardtone serve`: the web server alone
+web.py          what those two share
 db.py           `cardtone db`: migrations
 supervisor.py   keeps child processes running
 and a file for each further group, listed in `app.COMMANDS`.

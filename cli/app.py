@@ -19,10 +19,10 @@ import click
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
-from engine import embedded, migrations
+from engine import embedded, messages, migrations
 from engine.config import SETTINGS, Config, InstallationError
 from engine.db import Database
-from engine.errors import EngineError, EngineUnavailable
+from engine.errors import EngineError
 from engine.vault import Vault
 
 COMMANDS = {
@@ -34,6 +34,8 @@ COMMANDS = {
     "batches": "cli.batches",
     "cards": "cli.cards",
     "switches": "cli.switches",
+    "access-numbers": "cli.access_numbers",
+    "destinations": "cli.destinations",
     "verify": "cli.verify",
 }
 """Name of a command or group → the module that holds it as `command`. Loaded only when it is called."""
@@ -125,7 +127,9 @@ class Root(click.Group):
             )
 
 
-@click.command("cardtone", cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    "cardtone", cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(package_name="cardtone", message="%(package)s %(version)s")
 def root() -> None:
     """Prepaid calling cards, from the first number to the last second."""
@@ -137,22 +141,16 @@ def sentence(error: BaseException) -> str:
         return error.format_message()
     if isinstance(error, InstallationError):
         return str(error)
-    if isinstance(error, EngineUnavailable | psycopg.OperationalError | DBAPIError):
-        return "The database cannot be reached, or cannot write now; try again."
+    if isinstance(error.orig if isinstance(error, DBAPIError) else error, psycopg.OperationalError):
+        return messages.sentence("unavailable")
     if isinstance(error, EngineError):
-        return _said(error)
+        return messages.sentence(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
     return (
         f"Something went wrong inside Cardtone ({type(error).__name__}); "
         "run it again with CARDTONE_LOG_LEVEL=debug to see where."
     )
-
-
-def _said(error: EngineError) -> str:
-    words = error.code.replace("_", " ").capitalize()
-    facts = ", ".join(f"{name} {value}" for name, value in error.data.items())
-    return f"{words}: {facts}." if facts else f"{words}."
 
 
 def main(arguments: list[str] | None = None) -> None:

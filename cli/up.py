@@ -10,8 +10,8 @@ from types import FrameType
 import click
 
 from cli.app import Context, with_context
-from cli.serve import address, override, require_free, web_options
 from cli.supervisor import Child, end_all, python
+from cli.web import address, override, require_free, web_options
 from engine import migrations
 from engine.actor import CONSOLE
 from engine.config import Config, InstallationError, make_folder

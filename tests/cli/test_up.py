@@ -20,7 +20,7 @@ import psycopg
 import pytest
 
 from cli.supervisor import Child
-from engine import embedded
+from engine import embedded, messages
 from engine.config import Config
 from engine.embedded.place import find_place
 
@@ -261,7 +261,7 @@ def test_an_unreachable_database_is_one_sentence_and_a_traceback_only_for_debugg
         process = start("db", "upgrade", port=1, CARDTONE_DATABASE_URL=url, CARDTONE_LOG_LEVEL=level)
         out, err = process.communicate(timeout=60)
         assert (process.returncode, out) == (1, "")
-        assert err.endswith("The database cannot be reached, or cannot write now; try again.\n")
+        assert err.endswith(messages.sentence("unavailable") + "\n")
         assert ("Traceback" in err) is traceback
         assert (err.count("\n") > 1) is traceback
         assert "hush" not in err
