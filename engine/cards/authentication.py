@@ -241,8 +241,8 @@ def _bind(session: Session, presented: Presented, row: Any) -> bool:
     session.execute(
         text(
             "INSERT INTO binding (card_id, caller, pinless, created_at, created_by)"
-            " SELECT :id, :caller, :pinless AND NOT EXISTS"
-            " (SELECT 1 FROM binding WHERE caller = :caller AND pinless), :now, :actor"
+            " SELECT :id, CAST(:caller AS varchar), :pinless AND NOT EXISTS"
+            " (SELECT 1 FROM binding WHERE caller = CAST(:caller AS varchar) AND pinless), :now, :actor"
             " ON CONFLICT (card_id, caller) DO NOTHING"
         ),
         {
