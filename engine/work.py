@@ -48,6 +48,8 @@ class Claimed:
     claim: str
     progress: int = 0
     total: int | None = None
+    attempts: int = 1
+    """Claims since the work last got on, this one included."""
     on_progress: Callable[[int, int | None], None] | None = field(default=None, repr=False)
     interrupted: bool = False
     """Set by the process that wants to end: the next report raises `Stopped("work_interrupted")`."""
@@ -184,7 +186,8 @@ def claim(
                             "lease_until": now + timedelta(seconds=lease_s),
                         },
                     )
-                    return Claimed(row.id, row.kind, row.params, name, row.progress, row.total)
+                    attempts = row.attempts + 1
+                    return Claimed(row.id, row.kind, row.params, name, row.progress, row.total, attempts)
 
 
 def report(
@@ -204,6 +207,7 @@ def report(
     if claimed.interrupted:
         raise Stopped("work_interrupted", id=claimed.id)
     _prolong(conn, claimed, now, lease_s, progress=progress, total=total)
+    claimed.attempts = 1 if progress > claimed.progress else claimed.attempts
     claimed.progress = progress
     claimed.total = claimed.total if total is None else total
     if claimed.on_progress is not None:
@@ -232,13 +236,17 @@ def mark_cancelled(db: Database, claimed: Claimed, now: datetime) -> None:
     _end(db, claimed, "cancelled", now)
 
 
-def release(db: Database, claimed: Claimed) -> bool:
-    """Put the row back for anybody to go on with; returns False where this claim was lost already."""
+def release(db: Database, claimed: Claimed, *, count: bool = False) -> bool:
+    """Put the row back for anybody to go on with; returns False where this claim was lost already.
+
+    `count`: this was a failed attempt; otherwise it is as if it had not been tried.
+    """
     with db.connection() as conn:
         released = conn.execute(
-            "UPDATE work SET state = 'queued', claimed_by = NULL, lease_until = NULL, attempts = 0"
+            "UPDATE work SET state = 'queued', claimed_by = NULL, lease_until = NULL,"
+            " attempts = CASE WHEN %s THEN attempts ELSE 0 END"
             " WHERE id = %s AND state = 'running' AND claimed_by = %s RETURNING id",
-            (claimed.id, claimed.claim),
+            (count, claimed.id, claimed.claim),
         ).fetchone()
     return released is not None
 

@@ -1,0 +1,11 @@
+"""Who does work of which kind. Importing the modules that own the kinds fills `engine.work.HANDLERS`."""
+
+from __future__ import annotations
+
+from engine import work
+from engine.stock import generation
+
+HANDLERS = work.HANDLERS
+"""Kind → handler: `generate` makes the cards of a batch."""
+
+__all__ = ["HANDLERS", "generation"]
