@@ -131,13 +131,18 @@ DECKS: Sentences = {
         "The deck is in {deck} and not in {currency}; choose another deck or currency.",
         "The deck has another currency.",
     ),
-    "deck_settings": "The deck {deck} has the {field:label} {kept} since it was made; leave it out, or use a new deck.",
+    "deck_currency_fixed": "The deck {deck} is in {kept} since it was made; {asked} needs a deck of its own.",
+    "deck_settings_fixed": (
+        "The deck {deck} has the {field:label} {kept} since it was made; leave it out, or make a new deck."
+    ),
+    "deck_not_in_force": "The deck {deck} has no version in force on {at}.",
     "deck_file_refused": (
-        "Nothing was imported: {count} problems in {filename}.",
+        "Nothing was imported. Problems in {filename}: {count}.",
         "Nothing was imported: the file has problems.",
     ),
     "deck_version_not_found": "There is no such version of a deck.",
     "effective_from_past": "The deck can't be in force from {value}, which has passed; leave the date out for now.",
+    "effective_from_far": "The deck can't begin after the year {last}.",
     "bad_precision": "A charge can keep 0 to 6 decimals.",
     "bad_rounding": "The rounding must be one of {allowed}.",
     "bad_prefix": "{value} is not a prefix; it has 1 to 15 digits.",
@@ -173,6 +178,11 @@ STOCK: Sentences = {
         "The passwords of the batch {name} were exported on {at}; to export them again, say why.",
         "The passwords of the batch {name} were exported before; to export them again, say why.",
     ),
+    "card_file_refused": (
+        "Nothing was imported: {count} problems in {filename}.",
+        "Nothing was imported: the file has problems.",
+    ),
+    "numbers_exist": "Nothing was imported: some of the numbers were given to other cards just now; try again.",
     "unknown_format": "The format must be one of {allowed}.",
     "not_a_file": "{path} is not a place for a file.",
     "reason_missing": "Say why.",

@@ -34,3 +34,8 @@ def checked_name(name: str, *, field: str = "name") -> str:
         if category in ("Cf", "Cs", "Co", "Cn") or character in _BLANK:
             raise InvalidInput("invisible_character", field=field, character=f"U+{ord(character):04X}")
     return tidy
+
+
+def sought(name: str) -> str:
+    """The name as it is looked for. PostgreSQL takes no NUL: one becomes a sign, so that nothing is found."""
+    return tidied(name.replace("\0", "\N{REPLACEMENT CHARACTER}"))

@@ -20,7 +20,7 @@ from engine.actor import Actor
 from engine.db import Database
 from engine.errors import Conflict, InvalidInput, NotFound
 from engine.house import Rules
-from engine.names import checked_name, tidied
+from engine.names import checked_name, sought
 from engine.people import audit
 from engine.phone import GROUPS
 from engine.schema import DestinationGroup, DestinationRules
@@ -100,7 +100,7 @@ def set_group(db: Database, name: str, prefixes: Iterable[str], actor: Actor, no
 def remove_group(db: Database, name: str, actor: Actor, now: datetime) -> None:
     """Remove a group. Raises `NotFound("group_not_found")`, `Conflict("group_in_use")` while rules name it."""
     with db.begin() as session:
-        group = session.get(DestinationGroup, tidied(name), with_for_update=True)
+        group = session.get(DestinationGroup, sought(name), with_for_update=True)
         if group is None:
             raise NotFound("group_not_found", name=name)
         users = session.scalars(
@@ -186,7 +186,7 @@ def change_rules(
     """
     with db.begin() as session:
         rules = session.scalar(
-            select(DestinationRules).where(DestinationRules.name == tidied(name)).with_for_update()
+            select(DestinationRules).where(DestinationRules.name == sought(name)).with_for_update()
         )
         if rules is None:
             raise NotFound("rules_not_found", name=name)
@@ -258,4 +258,4 @@ def _checked_groups(
 
 
 def _tidy(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(tidied(name) for name in names))
+    return list(dict.fromkeys(sought(name) for name in names))

@@ -1,0 +1,306 @@
+"""The import of a rate sheet into a new version of a deck: checked, compared, and written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+import psycopg
+from psycopg.rows import tuple_row
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from engine.actor import Actor
+from engine.calls.deckfile import DeckFile, DeckRow, read_deck
+from engine.calls.deckversions import version_in_force
+from engine.calls.rating import MAX_PRECISION, ROUNDINGS
+from engine.db import Database
+from engine.errors import Conflict, InvalidInput
+from engine.money import parse_currency
+from engine.names import checked_name, tidied
+from engine.people import audit
+from engine.schema import Deck, DeckVersion
+
+LAST_YEAR = 2100
+_DEFAULTS = {"precision": 4, "rounding": "half_up", "timezone": "UTC"}
+_COLUMNS = DeckRow._fields[1:]
+_TYPES = (
+    ("version_id", "int8"),
+    ("prefix", "varchar"),
+    ("destination_name", "text"),
+    ("price_per_minute", "int8"),
+    ("connect_fee", "int8"),
+    ("first_increment", "int4"),
+    ("increment", "int4"),
+    ("grace", "int4"),
+    ("effective_from", "timestamptz"),
+    ("effective_until", "timestamptz"),
+    ("days", "int2[]"),
+    ("from_time", "time"),
+    ("to_time", "time"),
+)
+_COPY = f"COPY deck_rate ({', '.join(name for name, _ in _TYPES)}) FROM STDIN (FORMAT BINARY)"
+_READ = f"SELECT {', '.join(_COLUMNS)} FROM deck_rate WHERE version_id = %s"
+
+
+@dataclass(frozen=True, slots=True)
+class DeckImport:
+    """What an import did, or with `dry_run` would do. `version_id` is None where nothing was written.
+
+    `added`, `changed`, `removed` and `unchanged` count prefixes against the version it takes the place of (none for a
+    `new_deck`). `until`: a version imported before takes its place then. `file` holds the rates that were read, the
+    columns they were read from, and every problem, warning and note.
+    """
+
+    deck: str
+    currency: str
+    precision: int
+    rounding: str
+    timezone: str
+    new_deck: bool
+    version_id: int | None
+    effective_from: datetime
+    until: datetime | None
+    added: int
+    changed: int
+    removed: int
+    unchanged: int
+    file: DeckFile
+
+    @property
+    def rates(self) -> int:
+        """How many rates were read."""
+        return len(self.file.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What a deck keeps as it was made, and whether it is still to be made."""
+
+    name: str
+    currency: str
+    precision: int
+    rounding: str
+    timezone: str
+    deck_id: int | None
+
+
+def import_deck(
+    db: Database,
+    *,
+    name: str,
+    currency: str,
+    data: bytes,
+    filename: str,
+    actor: Actor,
+    now: datetime,
+    effective_from: datetime | None = None,
+    precision: int | None = None,
+    rounding: str | None = None,
+    timezone: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+    delimiter: str | None = None,
+    dry_run: bool = False,
+) -> DeckImport:
+    """Read a rate sheet (CSV or XLSX) into a new version of a deck, in force from `effective_from` (default: now).
+
+    The deck is made where there is none of that name. `precision` (decimals of a charge), `rounding` and `timezone`
+    may be left out: they are the deck's own, or for a new deck 4, half_up and UTC. `mapping` ({field: column name}) and
+    `delimiter` overrule what is found out from the file. With `dry_run` nothing is written and the problems are in
+    the answer; otherwise any bad row refuses the whole file.
+
+    Raises `InvalidInput` (deck_file_refused with `problems`; effective_from_past, effective_from_far, bad_precision,
+    bad_rounding, unknown_zone, the codes of `AmountError` and of `checked_name`), `Conflict` (deck_currency_fixed,
+    deck_settings_fixed).
+    """
+    start = _checked_start(effective_from, now)
+    asked = {"precision": precision, "rounding": rounding, "timezone": timezone}
+    _check_settings(asked)
+    name, currency = checked_name(name), parse_currency(currency, field="currency")
+    with db.begin() as session:
+        terms = _terms(session, name, currency, asked)
+    file = read_deck(data, zone=terms.timezone, currency=currency, mapping=mapping, delimiter=delimiter)
+    if dry_run:
+        with db.begin() as session:
+            return _told(session, terms, file, start, None)
+    if file.problems:
+        raise InvalidInput(
+            "deck_file_refused",
+            field="file",
+            filename=_source(filename),
+            count=len(file.problems),
+            problems=file.problems,
+        )
+    with db.begin() as session:
+        terms = _make_sure(session, terms, asked, actor, now)
+        version = DeckVersion(
+            deck_id=terms.deck_id,
+            effective_from=start,
+            source=_source(filename),
+            rates=len(file.rows),
+            created_by=str(actor),
+            created_at=now,
+        )
+        told = _told(session, terms, file, start, version)
+        audit.record(
+            session,
+            actor,
+            "deck.import",
+            f"deck:{terms.deck_id}",
+            now,
+            name=terms.name,
+            version=told.version_id,
+            source=version.source,
+            effective_from=start.isoformat(),
+            rates=told.rates,
+            added=told.added,
+            changed=told.changed,
+            removed=told.removed,
+        )
+    return told
+
+
+def _checked_start(effective_from: datetime | None, now: datetime) -> datetime:
+    """A version may not begin in the past: what was in force then would change after the fact."""
+    if effective_from is None:
+        return now
+    if effective_from < now:
+        raise InvalidInput("effective_from_past", field="effective_from", value=effective_from)
+    if effective_from.year > LAST_YEAR:
+        raise InvalidInput("effective_from_far", field="effective_from", last=str(LAST_YEAR))
+    return effective_from
+
+
+def _check_settings(asked: Mapping[str, Any]) -> None:
+    precision, rounding, zone = asked["precision"], asked["rounding"], asked["timezone"]
+    if precision is not None and not 0 <= precision <= MAX_PRECISION:
+        raise InvalidInput("bad_precision", field="precision", high=MAX_PRECISION)
+    if rounding is not None and rounding not in ROUNDINGS:
+        raise InvalidInput("bad_rounding", field="rounding", allowed=ROUNDINGS)
+    if zone is not None:
+        try:
+            ZoneInfo(zone)
+        except (KeyError, ValueError, OSError):
+            raise InvalidInput("unknown_zone", field="timezone", value=zone[:40]) from None
+
+
+def _terms(
+    session: Session, name: str, currency: str, asked: Mapping[str, Any], lock: bool = False
+) -> _Terms:
+    """The deck as it stands, or as it will be made. Raises `Conflict` where it was made otherwise."""
+    found = select(Deck).where(Deck.name == name)
+    deck = session.scalar(found.with_for_update(key_share=True) if lock else found)
+    if deck is None:
+        given = {key: value for key, value in asked.items() if value is not None}
+        return _Terms(name, currency, **{**_DEFAULTS, **given}, deck_id=None)
+    if deck.currency != currency:
+        raise Conflict("deck_currency_fixed", field="currency", deck=name, kept=deck.currency, asked=currency)
+    for field, value in asked.items():
+        kept = getattr(deck, field)
+        if value not in (None, kept):
+            raise Conflict("deck_settings_fixed", field=field, deck=name, kept=str(kept))
+    return _Terms(name, currency, deck.precision, deck.rounding, deck.timezone, deck.id)
+
+
+def _make_sure(
+    session: Session, terms: _Terms, asked: Mapping[str, Any], actor: Actor, now: datetime
+) -> _Terms:
+    """Make the deck where it is still missing, and lock it: two imports into one deck take turns."""
+    if terms.deck_id is None:
+        session.execute(
+            insert(Deck)
+            .values(
+                name=terms.name,
+                currency=terms.currency,
+                precision=terms.precision,
+                rounding=terms.rounding,
+                timezone=terms.timezone,
+                created_by=str(actor),
+                created_at=now,
+            )
+            .on_conflict_do_nothing()
+        )
+    # Another import may have made it meanwhile, in another zone than this file was read in.
+    return _terms(session, terms.name, terms.currency, {**asked, "timezone": terms.timezone}, lock=True)
+
+
+def _told(
+    session: Session, terms: _Terms, file: DeckFile, start: datetime, version: DeckVersion | None
+) -> DeckImport:
+    """Compare the file with the version it takes the place of; and write it, where a `version` is given."""
+    link = _driver(session)
+    before = None if terms.deck_id is None else version_in_force(session, terms.deck_id, start)
+    old = _by_prefix(_rates(link, before)) if before is not None else {}
+    new = _by_prefix(row[1:] for row in file.rows)
+    until = None
+    if terms.deck_id is not None:
+        until = session.scalar(
+            select(func.min(DeckVersion.effective_from)).where(
+                DeckVersion.deck_id == terms.deck_id, DeckVersion.effective_from > start
+            )
+        )
+    if version is not None:
+        session.add(version)
+        session.flush()
+        _copy(link, version.id, file.rows)
+    changed = sum(new[prefix] != old[prefix] for prefix in new.keys() & old.keys())
+    return DeckImport(
+        deck=terms.name,
+        currency=terms.currency,
+        precision=terms.precision,
+        rounding=terms.rounding,
+        timezone=terms.timezone,
+        new_deck=before is None and until is None,  # a deck is made with its first version
+        version_id=None if version is None else version.id,
+        effective_from=start,
+        until=until,
+        added=len(new.keys() - old.keys()),
+        changed=changed,
+        removed=len(old.keys() - new.keys()),
+        unchanged=len(new.keys() & old.keys()) - changed,
+        file=file,
+    )
+
+
+def _driver(session: Session) -> psycopg.Connection[Any]:
+    """The psycopg connection under a session: in its transaction, for COPY and for rows without ceremony."""
+    return cast(psycopg.Connection[Any], session.connection().connection.driver_connection)
+
+
+def _rates(link: psycopg.Connection[Any], version_id: int) -> list[tuple[Any, ...]]:
+    with link.cursor(row_factory=tuple_row, binary=True) as cursor:
+        return cursor.execute(_READ, [version_id]).fetchall()
+
+
+def _by_prefix(rows: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
+    """What each prefix costs, in a form in which two versions can be compared: its one rate, or the set of several."""
+    found: dict[str, Any] = {}
+    days = _COLUMNS.index("days")
+    for row in rows:
+        if row[days] is not None:
+            row = (*row[:days], tuple(row[days]), *row[days + 1 :])
+        prefix, rate = row[0], row[1:]
+        others = found.get(prefix)
+        if others is None:
+            found[prefix] = rate
+        else:
+            found[prefix] = (others if isinstance(others, frozenset) else frozenset({others})) | {rate}
+    return found
+
+
+def _copy(link: psycopg.Connection[Any], version_id: int, rows: Iterable[DeckRow]) -> None:
+    with link.cursor() as cursor, cursor.copy(_COPY) as copy:
+        copy.set_types([kind for _, kind in _TYPES])
+        for row in rows:
+            _, *facts, days, start, end = row
+            copy.write_row((version_id, *facts, None if days is None else list(days), start, end))
+
+
+def _source(filename: str) -> str:
+    """The file's bare name, so that what is kept and shown holds no path and nothing invisible."""
+    bare = tidied(filename.replace("\\", "/").rsplit("/", 1)[-1])
+    return "".join(sign for sign in bare if sign.isprintable())[:200]
