@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException, default_exceptions
 
 from engine.errors import EngineError, EngineUnavailable, InvalidInput, NotFound, Unauthorized
 from portal import requestlog
-from portal.respond import into_notices, respond, wants_part
+from portal.respond import into_notices, respond, this_address, wants_part
 from portal.security import is_api
 from portal.sessions import known_person
 
@@ -104,7 +104,7 @@ def on_crash(error: Exception) -> ResponseReturnValue:
 def page(status: int, words: Words | None = None) -> Response:
     """An error page, or the notice that htmx puts on top of the page that is open."""
     shown = words or WORDS.get(status) or (WORDS[500] if status >= 500 else WORDS[400])
-    again = request.full_path.rstrip("?") if request.method == "GET" and status in (429, 500, 503) else None
+    again = this_address() if status in (429, 500, 503) else None
     response = respond(
         "error.html",
         block="notice",

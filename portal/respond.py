@@ -8,6 +8,7 @@ must know both, hence `Vary`.
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from flask import Response, make_response, redirect, render_template, request
 from jinja2_fragments.flask import render_block
@@ -38,6 +39,15 @@ def go_to(url: str) -> Response:
         response = make_response(redirect(url, 303))
     response.vary.add("HX-Request")
     return response
+
+
+def this_address() -> str | None:
+    """The address of this page, to come back to; None where it cannot be asked for again as a page."""
+    if request.method != "GET" or "HX-Request" in request.headers:
+        return None
+    # Quoted anew: what the path holds was decoded, and may hold what an address may not.
+    query = quote(request.query_string, safe="=&%+:,;/?@!$'()*-._~")
+    return quote(request.path) + (f"?{query}" if query else "")
 
 
 def into_notices(response: Response) -> Response:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from flask import Flask, g, request, session, url_for
+from flask import Flask, g, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, current_user
 from werkzeug.wrappers import Request
@@ -19,7 +19,7 @@ from engine.actor import Actor
 from engine.people import sessions, staff
 from engine.vault import Secret
 from portal.installation import db, now
-from portal.respond import go_to
+from portal.respond import go_to, this_address
 from portal.security import client_address
 
 STAFF = "staff"
@@ -112,10 +112,6 @@ def _carried() -> tuple[str, Secret] | None:
 
 def ask_to_log_in() -> ResponseReturnValue:
     """Send somebody to the log-in, and back afterwards to the page they wanted to read."""
-    wanted = (
-        request.full_path.rstrip("?")
-        if request.method == "GET" and "HX-Request" not in request.headers
-        else ""
-    )
+    wanted = this_address()
     query = f"?{urlencode({'next': wanted})}" if wanted and wanted != "/" else ""
     return go_to(url_for("operator.log_in") + query)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask, request
 from flask.typing import ResponseReturnValue
 
-from portal.respond import go_to, inner_path
+from portal.respond import go_to, inner_path, this_address
 
 COOKIE = "cardtone-theme"
 CHOICES = ("auto", "light", "dark")
@@ -40,4 +40,4 @@ def theme() -> str:
 
 def this_page() -> str:
     """The address to come back to: this page where it can be asked for again, else the start."""
-    return request.full_path.rstrip("?") if request.method == "GET" else "/"
+    return this_address() or "/"

@@ -24,7 +24,8 @@ class BatchLine:
     """A batch in a list. `denomination` in micro-units of `currency`.
 
     `state`: `queued` (nobody has begun), `running`, `interrupted` (whoever worked on it is gone; another goes on),
-    `failed` and `stopped` (it can be resumed or discarded), `ready`, `discarded`. `generated` of `count` cards stand.
+    `failed` (`error` is the sentence why) and `stopped` (it can be discarded), `ready`, `discarded`. `generated` of
+    `count` cards stand.
     """
 
     id: int
@@ -37,6 +38,7 @@ class BatchLine:
     deck: str | None
     state: str
     seconds_left: int | None
+    error: str | None
     created_at: datetime
     created_by: str
 
@@ -118,6 +120,7 @@ def _line(row: Any, names: dict[str, str], now: datetime) -> dict[str, Any]:
         "deck": row.deck,
         "state": state,
         "seconds_left": _seconds_left(batch, row.Work, now) if state == "running" else None,
+        "error": _sentence(row.Work) if state == "failed" else None,
         "created_by": names[batch.created_by],
         **_same(batch, "id", "name", "kind", "count", "generated", "denomination", "currency", "created_at"),
     }
@@ -155,6 +158,11 @@ def _state(batch: Batch, work: Work | None, now: datetime) -> str:
         return "interrupted" if work.lease_until is not None and work.lease_until <= now else "running"
     # Done without being ready is only the moment between the two.
     return {"failed": "failed", "cancelled": "stopped"}.get(work.state, "running")
+
+
+def _sentence(work: Work | None) -> str | None:
+    """Why work failed, without the code that stands before the sentence."""
+    return work.error.partition(": ")[2] if work is not None and work.error else None
 
 
 def _seconds_left(batch: Batch, work: Work | None, now: datetime) -> int | None:

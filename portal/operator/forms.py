@@ -7,12 +7,19 @@ from wtforms import HiddenField, PasswordField, StringField
 from wtforms.validators import InputRequired, Length
 
 
+def printable(text: str | None) -> str | None:
+    """What was typed, without characters that have no shape: none of them belongs into one line of text."""
+    return None if text is None else "".join(character for character in text if character.isprintable())
+
+
 class LogInForm(FlaskForm):
     """A log-in and its password; `next` is the page that was wanted."""
 
-    login = StringField("Log-in name", [InputRequired("Fill in your log-in name."), Length(max=200)])
+    login = StringField(
+        "Log-in name", [InputRequired("Fill in your log-in name."), Length(max=200)], [printable]
+    )
     password = PasswordField("Password", [InputRequired("Fill in your password."), Length(max=1000)])
-    next = HiddenField()
+    next = HiddenField(filters=[printable])
 
 
 class FindForm(FlaskForm):
@@ -24,4 +31,5 @@ class FindForm(FlaskForm):
             InputRequired("Type the serial or the number of a card."),
             Length(max=64, message="That is too long for a serial or a number."),
         ],
+        [printable],
     )
