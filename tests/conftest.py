@@ -46,11 +46,11 @@ class Clones:
         self._sweep()
         self._migrate()
 
-    def make(self) -> str:
-        """Clone the template; gives the clone's URL."""
+    def make(self, *, migrated: bool = True) -> str:
+        """Clone the template, or make an empty database; gives its URL."""
         self._count += 1
         name = f"{PREFIX}{_RUN}_{_WORKER}_{self._count}"
-        self._create(name, self._template)
+        self._create(name, self._template if migrated else "template1")
         return self._named(name)
 
     def drop(self, url: str) -> None:

@@ -15,8 +15,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-import psycopg
 import pytest
 
 from cli.supervisor import Child
@@ -26,7 +26,41 @@ from engine.embedded.place import find_place
 
 ROOT = Path(__file__).parent.parent.parent
 PASSWORD = re.compile(r"Log in as (\S+) with the password (\S+)")
-Start = Callable[..., subprocess.Popen[str]]
+
+
+class Running(subprocess.Popen[str]):
+    """A `cardtone …` of its own. What it says on stderr goes to a file: a pipe that nobody reads would fill up."""
+
+    def __init__(self, arguments: tuple[str, ...], errors: Path, environ: dict[str, str]) -> None:
+        self.complaints = errors
+        with errors.open("w") as stderr:
+            super().__init__(
+                [sys.executable, "-P", "-m", "cli", *arguments],
+                env=environ,
+                cwd=errors.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
+
+    def finish(self) -> tuple[int, str, str]:
+        """Its status, output and errors, once it has ended by itself."""
+        out, _ = self.communicate(timeout=60)
+        return self.returncode, out, self.complaints.read_text()
+
+    def read_until(self, word: str) -> str:
+        """Its output up to the line with this word."""
+        assert self.stdout is not None
+        told = ""
+        for line in self.stdout:
+            told += line
+            if word in line:
+                return told
+        raise AssertionError(f"ended without {word!r}: {told}{self.complaints.read_text()}")
+
+
+Start = Callable[..., Running]
 
 
 def free_port() -> int:
@@ -42,23 +76,23 @@ def environment(home: Path, port: int, **more: str) -> dict[str, str]:
 
 
 @pytest.fixture
+def empty_database_url(clones: Any) -> Iterator[str]:
+    """The URL of a database that nobody migrated."""
+    url = clones.make(migrated=False)
+    yield url
+    clones.drop(url)
+
+
+@pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts `cardtone …` in a home of the test's own; whatever it leaves is ended and removed."""
     home = tmp_path / "home"
-    started: list[subprocess.Popen[str]] = []
+    started: list[Running] = []
 
-    def run(*arguments: str, port: int, **environ: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "cli", *arguments],
-            env=environment(home, port, **environ),
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+    def run(*arguments: str, port: int, **environ: str) -> Running:
+        errors = tmp_path / f"errors-{len(started)}"
+        started.append(Running(arguments, errors, environment(home, port, **environ)))
+        return started[-1]
 
     yield run
     for process in started:
@@ -67,18 +101,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
             process.wait(60)
     if (home / "postgres.json").exists():
         embedded.remove(Config(home=home))
-
-
-def read_until(process: subprocess.Popen[str], word: str) -> str:
-    """The output up to the line with this word."""
-    assert process.stdout is not None
-    told = ""
-    for line in process.stdout:
-        told += line
-        if word in line:
-            return told
-    assert process.stderr is not None
-    raise AssertionError(f"ended without {word!r}: {told}{process.stderr.read()}")
 
 
 def status_of(port: int, path: str = "/healthz") -> int:
@@ -124,7 +146,7 @@ def test_up_prepares_everything_says_the_password_once_and_leaves_nothing_runnin
 ) -> None:
     port = free_port()
     up = start("up", port=port)
-    told = read_until(up, "ready")
+    told = up.read_until("ready")
     assert f"http://127.0.0.1:{port}" in told
     match = PASSWORD.search(told)
     assert match is not None
@@ -142,7 +164,7 @@ def test_up_prepares_everything_says_the_password_once_and_leaves_nothing_runnin
     assert not (find_place(tmp_path / "home").data / "postmaster.pid").exists()
 
     again = start("up", port=port)
-    assert PASSWORD.search(read_until(again, "ready")) is None
+    assert PASSWORD.search(again.read_until("ready")) is None
     again.terminate()
     assert again.wait(60) == 0
 
@@ -150,7 +172,7 @@ def test_up_prepares_everything_says_the_password_once_and_leaves_nothing_runnin
 def test_a_web_server_that_dies_is_started_again(start: Start, database_url: str) -> None:
     port = free_port()
     up = start("up", port=port, CARDTONE_DATABASE_URL=database_url)
-    read_until(up, "ready")
+    up.read_until("ready")
     first = next(pid for pid, command in descendants(up.pid).items() if "-m cli serve" in command)
     os.kill(first, signal.SIGKILL)
     assert eventually(lambda: not alive(first))
@@ -163,7 +185,7 @@ def test_a_web_server_that_dies_is_started_again(start: Start, database_url: str
 
 def test_a_supervisor_that_is_killed_takes_its_children_along(start: Start, tmp_path: Path) -> None:
     up = start("up", port=free_port())
-    read_until(up, "ready")
+    up.read_until("ready")
     running = descendants(up.pid)
     assert len(running) >= 3
     up.kill()
@@ -178,45 +200,35 @@ def test_a_taken_port_is_said_in_one_sentence(start: Start, command: str, tmp_pa
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        process = start(command, port=other.getsockname()[1])
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert out == ""
-    assert err.count("\n") == 1
+        status, out, err = start(command, port=other.getsockname()[1]).finish()
+    assert (status, out, err.count("\n")) == (1, "", 1)
     assert "choose another port" in err
     assert not (tmp_path / "home").exists()
 
 
-def test_serve_migrates_nothing(start: Start, server_url: str, clones: object) -> None:
-    with psycopg.connect(server_url.replace("+psycopg", ""), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE cardtone_test_empty_serve")
-    try:
-        url = re.sub(r"/[^/?]*\?", "/cardtone_test_empty_serve?", server_url)
-        process = start("serve", port=free_port(), CARDTONE_DATABASE_URL=url)
-        assert process.communicate(timeout=60) == (
-            "",
-            "The database is not migrated to this version; run `cardtone db upgrade`.\n",
-        )
-        assert process.returncode == 1
-        upgraded = start("db", "upgrade", "--json", port=1, CARDTONE_DATABASE_URL=url)
-        assert json.loads(upgraded.communicate(timeout=60)[0]) == {"migrated": True}
-        serving = start("serve", "--json", port=(port := free_port()), CARDTONE_DATABASE_URL=url)
-        assert json.loads(read_until(serving, "url")) == {"url": f"http://127.0.0.1:{port}"}
-        assert eventually(lambda: status_of(port) == 200)
-        workers = descendants(serving.pid)
-        assert workers
-        serving.terminate()
-        assert serving.wait(60) == 0
-        assert not [pid for pid in workers if alive(pid)]
-    finally:
-        with psycopg.connect(server_url.replace("+psycopg", ""), autocommit=True) as admin:
-            admin.execute("DROP DATABASE cardtone_test_empty_serve WITH (FORCE)")
+def test_serve_migrates_nothing(start: Start, empty_database_url: str) -> None:
+    url = empty_database_url
+    refused = start("serve", port=free_port(), CARDTONE_DATABASE_URL=url)
+    told = "The database is not migrated to this version; run `cardtone db upgrade`.\n"
+    assert refused.finish() == (1, "", told)
+
+    status, out, _ = start("db", "upgrade", "--json", port=1, CARDTONE_DATABASE_URL=url).finish()
+    assert (status, json.loads(out)) == (0, {"migrated": True})
+
+    serving = start("serve", "--json", port=(port := free_port()), CARDTONE_DATABASE_URL=url)
+    assert json.loads(serving.read_until("url")) == {"url": f"http://127.0.0.1:{port}"}
+    assert eventually(lambda: status_of(port) == 200)
+    workers = descendants(serving.pid)
+    assert workers
+    serving.terminate()
+    assert serving.wait(60) == 0
+    assert not [pid for pid in workers if alive(pid)]
 
 
 def test_workers_do_not_outlive_a_server_that_is_killed(start: Start, database_url: str) -> None:
     port = free_port()
     serving = start("serve", port=port, CARDTONE_DATABASE_URL=database_url)
-    read_until(serving, "Serving")
+    serving.read_until("Serving")
     assert eventually(lambda: status_of(port) == 200)
     workers = descendants(serving.pid)
     assert workers
@@ -233,9 +245,8 @@ def test_production_refuses_to_start_without_its_secrets(
     environ = {"CARDTONE_ENV": "production"}
     if missing != "DATABASE_URL":
         environ["CARDTONE_DATABASE_URL"] = database_url
-    process = start(command, port=free_port(), **environ)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err.count("\n")) == (1, "", 1)
+    status, out, err = start(command, port=free_port(), **environ).finish()
+    assert (status, out, err.count("\n")) == (1, "", 1)
     assert err.startswith(f"CARDTONE_{missing} is not set; production ")
     assert not (tmp_path / "home/keys").exists()
 
@@ -250,17 +261,15 @@ def test_production_refuses_to_start_without_its_secrets(
 def test_a_slip_of_the_fingers_is_one_sentence_and_status_1(
     start: Start, arguments: list[str], told: str
 ) -> None:
-    process = start(*arguments, port=1)
-    assert process.communicate(timeout=60) == ("", told + "\n")
-    assert process.returncode == 1
+    assert start(*arguments, port=1).finish() == (1, "", told + "\n")
 
 
 def test_an_unreachable_database_is_one_sentence_and_a_traceback_only_for_debugging(start: Start) -> None:
     url = f"postgresql://me:hush@127.0.0.1:{free_port()}/cards"
     for level, traceback in (("info", False), ("debug", True)):
-        process = start("db", "upgrade", port=1, CARDTONE_DATABASE_URL=url, CARDTONE_LOG_LEVEL=level)
-        out, err = process.communicate(timeout=60)
-        assert (process.returncode, out) == (1, "")
+        environ = {"CARDTONE_DATABASE_URL": url, "CARDTONE_LOG_LEVEL": level}
+        status, out, err = start("db", "upgrade", port=1, **environ).finish()
+        assert (status, out) == (1, "")
         assert err.endswith(messages.sentence("unavailable") + "\n")
         assert ("Traceback" in err) is traceback
         assert (err.count("\n") > 1) is traceback
