@@ -55,7 +55,7 @@ def make(url: str, cards: int) -> World:
     )
     ordered = order_batch(db, vault, order, SYSTEM, clock())
     claimed = work.claim(db, "bench", ["generate"], clock())
-    assert claimed is not None and claimed.id == ordered.work_id
+    assert claimed is not None
     generation.run(db, vault, claimed, clock)
     with db.raw() as conn:
         conn.execute("UPDATE card SET first_used_at = created_at")
