@@ -114,6 +114,36 @@ PEOPLE: Sentences = {
 CARDS: Sentences = {
     "card_not_found": "There is no such card.",
     "bad_serial": ("{serial} is not a serial; it has 11 digits.", "That is not a serial; it has 11 digits."),
+    "bad_caller": "{value} is not a telephone number.",
+    "bad_days": ("The {field:label} must be between {low} and {high}.", "That is not a number of days."),
+    "no_expiry": "The card has no end of validity yet, or none at all.",
+    "binding_off": (
+        "Cards of the batch {name} are not bound to callers.",
+        "This card is not bound to callers.",
+    ),
+    "binding_full": "The card is bound to {high} callers already; free one first.",
+    "bindings_full": "The card is bound to {bound} callers already; free one first.",
+    "pinless_off": (
+        "Cards of the batch {name} always ask for a password.",
+        "This card always asks for a password.",
+    ),
+    "pinless_not_allowed": "Cards of this batch always ask for a password.",
+    "pinless_elsewhere": (
+        "This caller needs no password on the card {serial} already; take it off there first.",
+        "This caller needs no password on another card already; take it off there first.",
+    ),
+    "caller_pinless_elsewhere": (
+        "This caller needs no password on the card {serial} already; take it off there first.",
+        "This caller needs no password on another card already; take it off there first.",
+    ),
+}
+
+FUNDS: Sentences = {
+    "amount_zero": "An amount of nothing changes nothing.",
+    "amount_too_small": "The {field:label} is too small.",
+    "amount_too_large": "The {field:label} must be at most {high:amount}.",
+    "key_reused": "This key was used before for something else.",
+    "bad_idempotency_key": "The key must have 1 to {high} visible characters.",
 }
 
 CALLS: Sentences = {
@@ -214,6 +244,7 @@ MESSAGES: Sentences = {
     **VALUES,
     **PEOPLE,
     **CARDS,
+    **FUNDS,
     **CALLS,
     **DECKS,
     **STOCK,

@@ -42,7 +42,9 @@ def codes(carried: set[str]) -> Iterator[tuple[str, str]]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and _name(node.func) in carried:
                 given = [*node.args[:1], *(k.value for k in node.keywords if k.arg in ("code", "reason"))]
-                for code in [text for value in given for text in _texts(value, named)] or [""]:
+                seen = [text for value in given for text in _texts(value, named)]
+                # What a refusal is handed from elsewhere is one of REASONS, which are looked at by themselves.
+                for code in seen or ([] if _name(node.func) in ("Refusal", "Refused") else [""]):
                     yield f"{path.relative_to(ROOT)}:{node.lineno}", code
 
 
@@ -79,8 +81,9 @@ def _texts(node: ast.expr, named: dict[str, list[ast.expr]]) -> Iterator[str]:
 def test_every_code_has_a_sentence() -> None:
     found = list(codes(carriers()))
     assert len(found) > 100, "the search has lost sight of the source"
-    assert [where for where, code in found if not code] == [], "the search cannot tell these codes"
-    missing = [f"{where} {code}" for where, code in found if code not in MESSAGES]
+    missing = [
+        f"{where} {code or '(the search cannot tell)'}" for where, code in found if code not in MESSAGES
+    ]
     assert missing == [], "give these a sentence in engine/messages_en.py"
 
 
