@@ -36,6 +36,7 @@ COMMANDS = {
     "switches": "cli.switches",
     "access-numbers": "cli.access_numbers",
     "destinations": "cli.destinations",
+    "settings": "cli.settings",
     "verify": "cli.verify",
 }
 """Name of a command or group → the module that holds it as `command`. Loaded only when it is called."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from phonenumbers import SUPPORTED_REGIONS
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -97,6 +98,8 @@ def check(key: str, value: Any) -> None:
             ZoneInfo(value)
         except (KeyError, ValueError, OSError):
             raise InvalidInput("unknown_zone", field=key, value=value) from None
+    if key == "home_country" and value and value not in SUPPORTED_REGIONS:
+        raise InvalidInput("bad_country", field=key, value=value)
     if key in ("call_cap_s", "slice_s", "lock_failures", "first_delay_s") and value == 0:
         raise InvalidInput("bad_setting", field=key, value=value)
 

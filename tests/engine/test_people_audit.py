@@ -81,7 +81,17 @@ def test_a_setting_counts_at_once_and_tells_what_it_was(db: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("nonsense", 1), ("slice_s", "300"), ("slice_s", True), ("zone", "Mars/Base")]
+    ("key", "value"),
+    [
+        ("nonsense", 1),
+        ("slice_s", "300"),
+        ("slice_s", True),
+        ("slice_s", 0),
+        ("slice_s", -1),
+        ("zone", "Mars/Base"),
+        ("home_country", "Britain"),
+        ("home_country", "XX"),
+    ],
 )
 def test_a_setting_the_house_could_not_live_with_changes_nothing(
     db: Database, key: str, value: object

@@ -1,0 +1,124 @@
+"""`cardtone settings`: the rules of the house that an operator may change while it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any, NamedTuple
+
+import click
+
+from cli.app import Context, with_context
+from engine import settings
+from engine.actor import CONSOLE
+from engine.errors import InvalidInput
+from engine.people.policy import set_setting
+from engine.settings import DEFAULTS, Settings
+
+
+class Words(NamedTuple):
+    """What a setting's number counts, and what it means."""
+
+    unit: str
+    meaning: str
+
+
+WORDS = {
+    "zone": Words("", "Your time zone: validity ends at the end of a day here, and days are reported in it."),
+    "home_country": Words(
+        "", "Country (two letters) for numbers that no access number places; empty for none."
+    ),
+    "call_cap_s": Words("seconds", "The longest a call may last."),
+    "slice_s": Words("seconds", "How much a switch that asks again during a call is granted at a time."),
+    "low_balance_s": Words("seconds", "The low-balance warning plays when this little is left."),
+    "tolerance_ms": Words(
+        "milliseconds", "How far past a whole second a call may last without paying for the next."
+    ),
+    "overrun_tolerance_s": Words(
+        "seconds", "How far past its grant a call may be cut and still be charged as the grant."
+    ),
+    "clock_tolerance_s": Words(
+        "seconds",
+        "How much longer than the time since it began a call may be reported; more is not believed.",
+    ),
+    "sweep_slice_s": Words(
+        "seconds", "A call whose end never comes is ended this long after its last slice ran out."
+    ),
+    "sweep_one_shot_s": Words(
+        "seconds", "The same for a call that was granted in one piece, after its grant ran out."
+    ),
+    "late_end_s": Words("seconds", "An end that comes up to this late still corrects a call ended so."),
+    "token_idle_s": Words("seconds", "How long a card stays recognised between two requests of a switch."),
+    "free_failures": Words("wrong passwords", "This many for one card number cost nothing."),
+    "first_delay_s": Words("seconds", "What the next one costs; the wait doubles with each."),
+    "max_delay_s": Words("seconds", "The longest wait."),
+    "lock_failures": Words("wrong passwords", "This many since the last right one lock the card."),
+    "shred_days": Words(
+        "days", "Sealed passwords of a batch are destroyed this long after it was made; 0 for by hand only."
+    ),
+}
+
+
+@click.group("settings")
+def command() -> None:
+    """Show and change the rules of the house."""
+
+
+@command.command("list")
+@with_context
+def list_them(context: Context) -> None:
+    """List every setting, its value and what it means."""
+    with context.db.begin() as session:
+        rules = settings.load(session)
+    context.answer(
+        {"settings": [_data(rules, key) for key in WORDS]}, "\n".join(_shown(rules, key) for key in WORDS)
+    )
+
+
+@command.command("set", context_settings={"ignore_unknown_options": True})
+@click.argument("key")
+@click.argument("value")
+@with_context
+def set_it(context: Context, key: str, value: str) -> None:
+    """Change one setting; it counts at once, everywhere."""
+    rules = set_setting(context.db, key, _parsed(key, value), CONSOLE, context.clock())
+    context.answer(_data(rules, key), _shown(rules, key))
+
+
+@command.command("reset")
+@click.argument("key")
+@with_context
+def reset(context: Context, key: str) -> None:
+    """Put one setting back to its default."""
+    rules = set_setting(context.db, key, None, CONSOLE, context.clock())
+    context.answer(_data(rules, key), _shown(rules, key))
+
+
+def _parsed(key: str, text: str) -> Any:
+    """The text as the type of the setting; what is not a number stays text, and is refused by the engine."""
+    if isinstance(getattr(DEFAULTS, key, ""), int) and re.fullmatch(r"[0-9]{1,18}", text):
+        return int(text)
+    if isinstance(getattr(DEFAULTS, key, ""), int):
+        raise InvalidInput("bad_setting", field=key, value=text)
+    return text
+
+
+def _data(rules: Settings, key: str) -> dict[str, Any]:
+    return {
+        "key": key,
+        "value": getattr(rules, key),
+        "default": getattr(DEFAULTS, key),
+        **WORDS[key]._asdict(),
+    }
+
+
+def _shown(rules: Settings, key: str) -> str:
+    value, default = dataclasses.asdict(rules)[key], dataclasses.asdict(DEFAULTS)[key]
+    said = f"{key} = {_said(value, WORDS[key].unit)}"
+    if value != default:
+        said += f" (default {_said(default, WORDS[key].unit)})"
+    return f"{said}\n    {WORDS[key].meaning}"
+
+
+def _said(value: Any, unit: str) -> str:
+    return f"{value} {unit}".rstrip() or "none"
