@@ -66,7 +66,7 @@ def order_batch(db: Database, vault: Vault, order: BatchOrder, actor: Actor, now
     """
     space = check(order)
     with name_is_new(), db.begin() as session:
-        batch = _batch(session, order, actor, now)
+        batch = new_batch(session, order, actor, now)
         lock_serials(session)
         taken = _check_room(session, space, order)
         batch.first_id = allocate_serials(session, order.count)
@@ -227,7 +227,8 @@ def deck_id(session: Session, name: str | None, currency: str) -> int | None:
     return deck.id
 
 
-def _batch(session: Session, order: BatchOrder, actor: Actor, now: datetime) -> Batch:
+def new_batch(session: Session, order: BatchOrder, actor: Actor, now: datetime) -> Batch:
+    """The row of a checked order, still without serials. Raises `InvalidInput` where a name leads nowhere."""
     check_name(session, tidied(order.name))
     rules = _named(session, DestinationRules, order.destination_rules)
     if rules is None:

@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from sqlalchemy import select
@@ -189,7 +189,7 @@ class _Rows:
     def _block(self, found: list[Any], name: str) -> _Block:
         # A column at a time and few tuples: a fifth of the time would go to the garbage collector's looks at them.
         ids = [row[0] for row in found]
-        kinds = [row[3:] for row in found]
+        kinds: list[_Kind] = [row[3:] for row in found]
         return _Block(
             serials=_serials(ids),
             numbers=[row[1] for row in found],

@@ -29,6 +29,7 @@ DENSE_SIZE = 20_000_000
 """Up to this many numbers a space is kept as one byte a number, so that even its last free number is found."""
 
 _WORDS = 2**64
+_MOST_TRIES = 2_000_000
 
 
 class SpaceFull(EngineError):
@@ -190,8 +191,11 @@ class SparseSource:
         if goal > self._space.size:
             raise SpaceFull("space_full", free=self._space.size - len(self._drawn), wanted=count)
         while len(self._drawn) < goal:
-            more = draw(goal - len(self._drawn), self._space.size) + np.uint64(self._space.low)
-            self._drawn = first_of_each(np.concatenate([self._drawn, more]))
+            # The fuller, the more draws bring nothing new; so draw as many as it probably takes.
+            fresh = self._space.size - len(self._drawn)
+            tries = -(-(goal - len(self._drawn)) * self._space.size // fresh)
+            more = draw(min(tries, _MOST_TRIES), self._space.size) + np.uint64(self._space.low)
+            self._drawn = first_of_each(np.concatenate([self._drawn, more]))[:goal]
 
     def take(self, count: int) -> Bodies:
         short = self._next + count - len(self._drawn)
