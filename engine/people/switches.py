@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from engine.actor import Actor
-from engine.db import Database, reruns
+from engine.db import Database, Statement, reruns
 from engine.errors import Conflict, InvalidInput, NotFound, Unauthorized
 from engine.names import checked_name, tidied
 from engine.people import audit
@@ -61,10 +61,12 @@ class SwitchView:
     keys: tuple[KeyView, ...]
 
 
-_FIND = """
+_FIND = Statement(
+    """
     SELECT s.id, s.name, s.trusted_callers, s.addresses FROM switch_key k JOIN switch s ON s.id = k.switch_id
-    WHERE k.digest = %s AND k.revoked_at IS NULL AND s.revoked_at IS NULL
-"""
+    WHERE k.digest = %(digest)s AND k.revoked_at IS NULL AND s.revoked_at IS NULL
+    """
+)
 
 
 @reruns
@@ -75,7 +77,7 @@ def authenticate_key(db: Database, key: str, address: str | None) -> SwitchIdent
     is not on the switch's list.
     """
     with db.connection() as conn:
-        row = conn.execute(_FIND, (token_digest(key),)).fetchone()
+        row = _FIND.one(conn, {"digest": token_digest(key)})
     if row is None or not (row.addresses is None or _listed(tuple(row.addresses), address)):
         raise Unauthorized("bad_key")
     return SwitchIdentity(row.id, row.name, row.trusted_callers)
