@@ -113,36 +113,27 @@ PEOPLE: Sentences = {
 
 CARDS: Sentences = {
     "card_not_found": "There is no such card.",
-    "bad_serial": ("{serial} is not a serial; it has 11 digits.", "That is not a serial; it has 11 digits."),
-    "bad_caller": "{value} is not a telephone number.",
-    "bad_days": ("The {field:label} must be between {low} and {high}.", "That is not a number of days."),
-    "no_expiry": "The card has no end of validity yet, or none at all.",
-    "binding_off": (
-        "Cards of the batch {name} are not bound to callers.",
-        "This card is not bound to callers.",
-    ),
-    "binding_full": "The card is bound to {high} callers already; free one first.",
-    "bindings_full": "The card is bound to {bound} callers already; free one first.",
-    "pinless_off": (
-        "Cards of the batch {name} always ask for a password.",
-        "This card always asks for a password.",
-    ),
-    "pinless_not_allowed": "Cards of this batch always ask for a password.",
+    "nothing_to_extend": "The card has no expiry date yet; its validity begins with its first use, or never ends.",
+    "bad_caller": "{value} is not a caller; write it like +14155550123.",
+    "binding_off": "The cards of the batch {name} are not bound to callers.",
+    "binding_full": "The card has all the callers it may have ({high}); take one off first.",
+    "pinless_off": "The cards of the batch {name} always ask for their password.",
     "pinless_elsewhere": (
-        "This caller needs no password on the card {serial} already; take it off there first.",
-        "This caller needs no password on another card already; take it off there first.",
+        "This caller uses the card {serial} without a password; take it off there first.",
+        "This caller uses another card without a password; take it off there first.",
     ),
-    "caller_pinless_elsewhere": (
-        "This caller needs no password on the card {serial} already; take it off there first.",
-        "This caller needs no password on another card already; take it off there first.",
+    "bad_serial": (
+        "The last digit of the serial {mistyped} does not fit the others; one of them may be mistyped.",
+        "{serial} is not a serial; it has 11 digits.",
+        "That is not a serial; it has 11 digits.",
     ),
 }
 
 FUNDS: Sentences = {
-    "amount_zero": "An amount of nothing changes nothing.",
-    "amount_too_small": "The {field:label} is too small.",
-    "amount_too_large": "The {field:label} must be at most {high:amount}.",
-    "key_reused": "This key was used before for something else.",
+    "amount_zero": "The {field:label} can't be zero.",
+    "amount_too_small": "The {field:label} must be more than zero.",
+    "amount_too_large": "The {field:label} is too large; a card can have {high:amount} at most.",
+    "key_reused": "This key was used before for something else; use a new one.",
     "bad_idempotency_key": "The key must have 1 to {high} visible characters.",
 }
 

@@ -32,9 +32,12 @@ def serial_of(card_id: int) -> str:
 def card_id_of(serial: str) -> int:
     """The card id that a serial names; spaces and hyphens between digits, as people write them, are ignored.
 
-    Whether such a card exists is not asked. Raises `InvalidInput("bad_serial")`.
+    Whether such a card exists is not asked. Raises `InvalidInput("bad_serial")`, with `mistyped` in its data where
+    only the check digit is wrong.
     """
     plain = serial.replace(" ", "").replace("-", "")
-    if not _SERIAL.fullmatch(plain) or luhn_digit(plain[:-1]) != plain[-1]:
+    if not _SERIAL.fullmatch(plain):
         raise InvalidInput("bad_serial", field="serial", serial=serial[:40])
+    if luhn_digit(plain[:-1]) != plain[-1]:
+        raise InvalidInput("bad_serial", field="serial", serial=plain, mistyped=plain)
     return int(plain[:-1])
