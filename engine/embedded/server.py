@@ -36,7 +36,7 @@ class Tuning:
     """What may differ between a server for work and one for tests, which need not outlive a power cut."""
 
     durable: bool = True
-    max_connections: int = 100
+    max_connections: int = 200
 
     def text(self, socket_dir: Path) -> str:
         """The settings as lines for postgresql.conf."""
