@@ -89,7 +89,7 @@ def _worker(pipe: Any, world: World, cards: list[tuple[str, str]], number: int) 
             call_ref=ref,
             credentials=Credentials(card_number, Secret(password)),
             caller=None,
-            destination=str(dice.randrange(10**10, 10**11)),
+            destination=f"88017{dice.randrange(10**8):08}",
             access_number=None,
             one_shot=False,
             now=clock(),

@@ -53,13 +53,12 @@ def make(url: str, cards: int) -> World:
         deck="Bench",
         concurrency=1000,
     )
-    ordered = order_batch(db, vault, order, SYSTEM, clock())
+    order_batch(db, vault, order, SYSTEM, clock())
     claimed = work.claim(db, "bench", ["generate"], clock())
     assert claimed is not None
     generation.run(db, vault, claimed, clock)
     with db.raw() as conn:
         conn.execute("UPDATE card SET first_used_at = created_at")
-        conn.execute("UPDATE destination_rules SET barred = '{premium}'")
         wrapped, master, batch = _one(conn, "SELECT wrapped, master, batch_id FROM batch_key")
         sealer = Sealer(vault.unwrap(wrapped, master), batch)
         found = conn.execute("SELECT id, number, sealed FROM card").fetchall()
