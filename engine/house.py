@@ -54,6 +54,11 @@ class House:
         return found or Access(digits, self.settings.home_country or None)
 
 
+def zone_of(rules: Settings) -> ZoneInfo:
+    """The operator's time zone."""
+    return ZoneInfo(rules.zone)
+
+
 def current(db: Database) -> House:
     """The house as the process knows it: read from the database the first time."""
     kept: House | None = db.cache.get("house")
@@ -69,7 +74,7 @@ def refresh(db: Database) -> House:
         house = House(
             revision=revision,
             settings=rules,
-            zone=ZoneInfo(rules.zone),
+            zone=zone_of(rules),
             access_numbers={
                 row.number: Access(row.number, row.country, row.language, row.per_minute, row.per_call)
                 for row in session.scalars(select(AccessNumber).where(AccessNumber.disabled_at.is_(None)))

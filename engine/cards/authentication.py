@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from psycopg.types.json import Json
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -22,6 +21,7 @@ from engine.cards import access
 from engine.cards.access import CALLER, TOKEN, Credentials, Presented, SwitchLike
 from engine.cards.serials import serial_of
 from engine.cards.status import grace_end, status_of, validity_end
+from engine.cards.timeline import add_event
 from engine.db import Database, reruns
 from engine.refusal import Refusal
 from engine.vault import Secret, Vault, new_token, token_digest
@@ -196,7 +196,7 @@ def admit(db: Database, vault: Vault, presented: Presented, row: Any) -> Refusal
                 text("UPDATE card SET locked_at = NULL, locked_by = NULL, lock_reason = NULL WHERE id = :id"),
                 {"id": row.id},
             )
-            _event(session, row.id, presented.now, "unlock", "cardholder", by="right password")
+            add_event(session, row.id, presented.now, "unlock", "cardholder", by="right password")
         if clears:
             for source in ("", presented.source):
                 limits.count_success(session, access.counter_key(vault, presented.credentials.number, source))
@@ -226,7 +226,7 @@ def start_validity(session: Session, row: Any, zone: ZoneInfo, now: datetime, ac
         {"id": row.id, "now": now, "expires_at": expires_at},
     ).one_or_none()
     if done is not None:
-        _event(session, row.id, now, "first_use", actor)
+        add_event(session, row.id, now, "first_use", actor)
 
 
 def _bind(session: Session, presented: Presented, row: Any) -> bool:
@@ -253,7 +253,7 @@ def _bind(session: Session, presented: Presented, row: Any) -> bool:
             "actor": _actor(presented),
         },
     )
-    _event(session, row.id, presented.now, "bind", _actor(presented), caller=presented.caller)
+    add_event(session, row.id, presented.now, "bind", _actor(presented), caller=presented.caller)
     return True
 
 
@@ -305,7 +305,7 @@ def _wrong_password(db: Database, vault: Vault, presented: Presented, row: Any, 
             ).one_or_none()
             if locked is not None:
                 session.execute(text("DELETE FROM card_token WHERE card_id = :id"), {"id": row.id})
-                _event(session, row.id, presented.now, "lock", "failures", failures=failures)
+                add_event(session, row.id, presented.now, "lock", "failures", failures=failures)
         _keep_attempt(session, presented, row, inner)
     return Refusal("bad_credentials")
 
@@ -348,12 +348,3 @@ def _keep_attempt(
 
 def _actor(presented: Presented) -> str:
     return f"switch:{presented.switch.id}"
-
-
-def _event(session: Session, card_id: int, now: datetime, kind: str, actor: str, **data: Any) -> None:
-    session.execute(
-        text(
-            "INSERT INTO card_event (card_id, at, kind, actor, data) VALUES (:id, :now, :kind, :actor, :data)"
-        ),
-        {"id": card_id, "now": now, "kind": kind, "actor": actor, "data": Json(data)},
-    )
