@@ -162,7 +162,7 @@ DECKS: Sentences = {
         "Nothing was imported: the file has problems.",
     ),
     "deck_version_not_found": "There is no such version of a deck.",
-    "effective_from_past": "The deck can't be in force from {value}, which has passed; leave the date out for now.",
+    "effective_from_past": "The deck can't be in force from {value}, which has passed; leave the date out to use it from now on.",
     "effective_from_far": "The deck can't begin after the year {last}.",
     "bad_precision": "A charge can keep 0 to 6 decimals.",
     "bad_rounding": "The rounding must be one of {allowed}.",

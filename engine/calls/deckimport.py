@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from engine.actor import Actor
 from engine.calls.deckfile import DeckFile, DeckRow, read_deck
-from engine.calls.deckversions import version_in_force
+from engine.calls.deckversions import instant, version_in_force
 from engine.calls.rating import MAX_PRECISION, ROUNDINGS
 from engine.db import Database
 from engine.errors import Conflict, InvalidInput
@@ -98,7 +98,7 @@ def import_deck(
     filename: str,
     actor: Actor,
     now: datetime,
-    effective_from: datetime | None = None,
+    effective_from: date | None = None,
     precision: int | None = None,
     rounding: str | None = None,
     timezone: str | None = None,
@@ -108,6 +108,7 @@ def import_deck(
 ) -> DeckImport:
     """Read a rate sheet (CSV or XLSX) into a new version of a deck, in force from `effective_from` (default: now).
 
+    A day begins at midnight in the deck's zone, where a time without a zone is meant too.
     The deck is made where there is none of that name. `precision` (decimals of a charge), `rounding` and `timezone`
     may be left out: they are the deck's own, or for a new deck 4, half_up and UTC. `mapping` ({field: column name}) and
     `delimiter` overrule what is found out from the file. With `dry_run` nothing is written and the problems are in
@@ -117,12 +118,12 @@ def import_deck(
     bad_rounding, unknown_zone, the codes of `AmountError` and of `checked_name`), `Conflict` (deck_currency_fixed,
     deck_settings_fixed).
     """
-    start = _checked_start(effective_from, now)
     asked = {"precision": precision, "rounding": rounding, "timezone": timezone}
     _check_settings(asked)
     name, currency = checked_name(name), parse_currency(currency, field="currency")
     with db.begin() as session:
         terms = _terms(session, name, currency, asked)
+    start = _checked_start(effective_from, ZoneInfo(terms.timezone), now)
     file = read_deck(data, zone=terms.timezone, currency=currency, mapping=mapping, delimiter=delimiter)
     if dry_run:
         with db.begin() as session:
@@ -164,15 +165,16 @@ def import_deck(
     return told
 
 
-def _checked_start(effective_from: datetime | None, now: datetime) -> datetime:
+def _checked_start(wanted: date | None, zone: ZoneInfo, now: datetime) -> datetime:
     """A version may not begin in the past: what was in force then would change after the fact."""
-    if effective_from is None:
+    if wanted is None:
         return now
-    if effective_from < now:
-        raise InvalidInput("effective_from_past", field="effective_from", value=effective_from)
-    if effective_from.year > LAST_YEAR:
+    if wanted.year > LAST_YEAR:
         raise InvalidInput("effective_from_far", field="effective_from", last=str(LAST_YEAR))
-    return effective_from
+    start = instant(wanted, zone)
+    if start < now:
+        raise InvalidInput("effective_from_past", field="effective_from", value=start)
+    return start
 
 
 def _check_settings(asked: Mapping[str, Any]) -> None:

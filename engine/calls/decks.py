@@ -8,13 +8,14 @@ next month. Calls copy their rate when they are authorized: no import changes wh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from engine.calls.deckimport import DeckImport, import_deck
-from engine.calls.deckversions import find_deck, rate_table, version_in_force
+from engine.calls.deckversions import find_deck, instant, rate_table, version_in_force
 from engine.calls.ratetable import Found
 from engine.db import Database
 from engine.errors import InvalidInput, NotFound
@@ -125,19 +126,21 @@ def _version_view(version: DeckVersion, in_force: int | None, now: datetime) -> 
     )
 
 
-def look_up(db: Database, *, name: str, destination: str, at: datetime) -> LookUp:
+def look_up(db: Database, *, name: str, destination: str, at: date) -> LookUp:
     """The rate of a number in a deck at `at`, as a call from the home country would get it, and why that one.
 
+    A day means its midnight in the deck's zone, where a time without a zone is meant too.
     Raises `NotFound` (deck_not_found, deck_not_in_force), `InvalidInput("destination_invalid")`.
     """
     with db.begin() as session:
         deck = find_deck(session, name)
-        view = _view(session, deck, at)
+        moment = instant(at, ZoneInfo(deck.timezone))
+        view = _view(session, deck, moment)
     target = parse_destination(destination, current(db).settings.home_country or None)
     if target is None:
         raise InvalidInput("destination_invalid", field="destination")
     version = view.in_force
     if version is None:
-        raise NotFound("deck_not_in_force", deck=view.name, at=at)
-    found = rate_table(db, version.id).find_with_reason(target.e164, at)
+        raise NotFound("deck_not_in_force", deck=view.name, at=moment)
+    found = rate_table(db, version.id).find_with_reason(target.e164, moment)
     return LookUp(view.name, view.currency, view.timezone, version.id, version.effective_from, target, found)

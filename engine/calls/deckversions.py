@@ -8,8 +8,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from psycopg.rows import tuple_row
 from sqlalchemy import select
@@ -51,6 +52,13 @@ def version_in_force(session: Session, deck_id: int, now: datetime) -> int | Non
         .order_by(DeckVersion.effective_from.desc(), DeckVersion.id.desc())
         .limit(1)
     )
+
+
+def instant(moment: date, zone: ZoneInfo) -> datetime:
+    """The UTC instant of a time, or of the midnight with which a day begins; in `zone` where it names none itself."""
+    if not isinstance(moment, datetime):
+        moment = datetime(moment.year, moment.month, moment.day, tzinfo=zone)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def rate_table(db: Database, version_id: int) -> RateTable:

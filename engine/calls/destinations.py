@@ -253,7 +253,8 @@ def _checked_groups(
     for field, names in lists.items():
         for name in names or ():
             if name not in known:
-                raise InvalidInput("unknown_group", field=field, name=name[:40], known=sorted(known))
+                there = BUILT_IN.union(session.scalars(select(DestinationGroup.name)))
+                raise InvalidInput("unknown_group", field=field, name=name[:40], known=sorted(there))
     return lists["barred"] or [], lists["allowed"]
 
 

@@ -7,7 +7,7 @@ import threading
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +227,9 @@ def test_a_deck_keeps_its_currency_and_settings(db: Database) -> None:
         ({"timezone": "Atlantis/City"}, "unknown_zone", "timezone"),
         ({"timezone": "../etc/passwd"}, "unknown_zone", "timezone"),
         ({"effective_from": NOW - timedelta(seconds=1)}, "effective_from_past", "effective_from"),
-        ({"effective_from": datetime(9999, 1, 1, tzinfo=UTC)}, "effective_from_far", "effective_from"),
+        ({"effective_from": NOW.date()}, "effective_from_past", "effective_from"),
+        ({"effective_from": datetime(9999, 12, 31, 23, tzinfo=UTC)}, "effective_from_far", "effective_from"),
+        ({"effective_from": date(9999, 12, 31)}, "effective_from_far", "effective_from"),
     ],
 )
 def test_settings_that_make_no_sense(db: Database, given: dict[str, Any], code: str, field: str) -> None:
@@ -388,6 +390,20 @@ def test_a_version_is_in_force_from_its_instant_on(db: Database) -> None:
     # For the same instant the later import wins: how a version that is still to come can be put right.
     bring(db, "Code,Price\n44,0.04\n", now=NOW + 3 * HOUR, effective_from=december)
     assert price(db, "442079460000", december) == 40_000
+
+
+@pytest.mark.parametrize(
+    ("wanted", "start"),
+    [
+        (date(2026, 12, 1), datetime(2026, 12, 1, 5, tzinfo=UTC)),
+        (datetime(2026, 12, 1, 8, 30), datetime(2026, 12, 1, 13, 30, tzinfo=UTC)),  # noqa: DTZ001
+        (datetime(2026, 12, 1, 8, 30, tzinfo=UTC), datetime(2026, 12, 1, 8, 30, tzinfo=UTC)),
+    ],
+)
+def test_a_day_begins_in_the_zone_of_the_deck(db: Database, wanted: date, start: datetime) -> None:
+    assert bring(db, timezone="America/New_York", effective_from=wanted).effective_from == start
+    # The zone is the deck's own, though the next import does not name it.
+    assert bring(db, effective_from=wanted, dry_run=True).effective_from == start
 
 
 def test_a_coming_version_is_compared_with_the_one_it_will_take_the_place_of(db: Database) -> None:

@@ -162,7 +162,14 @@ def test_rules_name_groups_that_exist_and_have_a_name_of_their_own(db: Database)
         assert caught.value.code == code
     with pytest.raises(NotFound, match="rules_not_found"):
         change_rules(db, "Other", ANNA, NOW)
-    assert [action for action, _, _ in audit_of(db)] == ["destination_rules.add"]
+    set_group(db, "Balkans", ["381"], ANNA, NOW)
+    with pytest.raises(InvalidInput) as caught:
+        add_rules(db, "Other", ANNA, NOW, barred=["balkans"])
+    assert caught.value.data["known"][:2] == ["Balkans", "international"]
+    assert [action for action, _, _ in audit_of(db)] == [
+        "destination_rules.add",
+        "destination_group.set",
+    ]
 
 
 def test_a_change_moves_the_revision_by_which_processes_know(db: Database) -> None:
