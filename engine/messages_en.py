@@ -83,7 +83,6 @@ VALUES: Sentences = {
     "not_digits": "The {field:label} may hold digits only.",
     "control_character": "The {field:label} holds a control character ({character}); type it again without.",
     "invisible_character": "The {field:label} holds an invisible character ({character}); type it again without.",
-    "bad_name": "The {field:label} is not right: use letters, digits, spaces, points, dashes and underscores.",
     "name_taken": ("The name {name} is taken; choose another.", "This name is taken; choose another."),
     "bad_language": (
         "{value} is not a language; write it like en or pt-BR.",
@@ -162,7 +161,9 @@ DECKS: Sentences = {
         "Nothing was imported: the file has problems.",
     ),
     "deck_version_not_found": "There is no such version of a deck.",
-    "effective_from_past": "The deck can't be in force from {value}, which has passed; leave the date out to use it from now on.",
+    "effective_from_past": (
+        "The deck can't be in force from {value}, which has passed; leave the date out to use it from now on."
+    ),
     "effective_from_far": "The deck can't begin after the year {last}.",
     "bad_precision": "A charge can keep 0 to 6 decimals.",
     "bad_rounding": "The rounding must be one of {allowed}.",

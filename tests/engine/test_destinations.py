@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -21,7 +23,7 @@ from engine.calls.destinations import (
 from engine.db import Database
 from engine.errors import Conflict, InvalidInput, NotFound
 from engine.house import Rules
-from engine.phone import parse_destination
+from engine.phone import GROUPS, parse_destination
 from engine.schema import AuditRow
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -170,6 +172,35 @@ def test_rules_name_groups_that_exist_and_have_a_name_of_their_own(db: Database)
         "destination_rules.add",
         "destination_group.set",
     ]
+
+
+def test_rules_never_name_a_group_that_is_removed_at_the_same_time(db: Database) -> None:
+    start = threading.Barrier(2)
+
+    def remove(name: str) -> bool:
+        start.wait()
+        try:
+            remove_group(db, name, ANNA, NOW)
+        except Conflict:
+            return False
+        return True
+
+    def use(name: str) -> bool:
+        start.wait()
+        try:
+            add_rules(db, f"Rules of {name}", ANNA, NOW, barred=[name])
+        except InvalidInput:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        for turn in range(20):
+            set_group(db, f"Group {turn}", ["381"], ANNA, NOW)
+            removed = pool.submit(remove, f"Group {turn}")
+            used = pool.submit(use, f"Group {turn}")
+            assert removed.result() != used.result()
+    there = {group.name for group in list_groups(db)}
+    assert {name for rules in list_rules(db) for name in rules.barred} - set(GROUPS) == there
 
 
 def test_a_change_moves_the_revision_by_which_processes_know(db: Database) -> None:
