@@ -26,7 +26,6 @@ from engine.cards.status import validity_end
 from engine.db import Database
 from engine.errors import EngineError, InvalidInput
 from engine.funds.ledger import SALES
-from engine.names import tidied
 from engine.people import audit
 from engine.schema import Batch, BatchKey
 from engine.stock import orders
@@ -34,7 +33,6 @@ from engine.stock.batches import (
     BatchOrder,
     add_key,
     allocate_serials,
-    check_name,
     lock_serials,
     name_is_new,
     new_batch,
@@ -96,6 +94,7 @@ def import_cards(
     zone = house.refresh(db).zone
     found = read_cards(data, zone=zone, now=now, mapping=mapping, delimiter=delimiter)
     with name_is_new(), _numbers_are_new(), db.begin() as session:
+        new_batch(session, order, actor, now)  # so that a look finds what it names missing, too
         if not found.problems:
             found.problems.extend(_existing(session, found))
         told = _told(found, order)
@@ -108,7 +107,6 @@ def import_cards(
                 problems=found.problems,
             )
         if dry_run:
-            check_name(session, tidied(order.name))
             return told
         batch = _write(session, vault, order, found.rows, actor, now)
         audit.record(
