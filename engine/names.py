@@ -7,8 +7,8 @@ import unicodedata
 from engine.errors import InvalidInput
 
 LONGEST = 100
-# Letters by their category, yet blank to the eye (Hangul fillers, the Braille blank).
-_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+# Letters by their category, yet blank to the eye (Hangul fillers, the Braille blank); and what stands for lost text.
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\ufffd")
 
 
 def tidied(name: str) -> str:
@@ -37,5 +37,7 @@ def checked_name(name: str, *, field: str = "name") -> str:
 
 
 def sought(name: str) -> str:
-    """The name as it is looked for. PostgreSQL takes no NUL: one becomes a sign, so that nothing is found."""
-    return tidied(name.replace("\0", "\N{REPLACEMENT CHARACTER}"))
+    """The name as it is looked for. What PostgreSQL does not take (NUL, half a surrogate pair) becomes a sign that no
+    name holds, so that nothing is found."""
+    whole = name.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return tidied(whole.replace("\0", "\N{REPLACEMENT CHARACTER}"))

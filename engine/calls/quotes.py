@@ -14,6 +14,7 @@ from engine.cards import access, authentication
 from engine.cards.access import Credentials, SwitchLike
 from engine.db import Database
 from engine.errors import InvalidInput, NotFound
+from engine.names import sought
 from engine.phone import parse_destination
 from engine.refusal import Refusal
 from engine.schema import Deck
@@ -72,9 +73,10 @@ def quote(
     elif deck is None:
         raise InvalidInput("deck_required", field="deck")
     with db.begin() as session:
-        wanted = Deck.name == deck if row is None else Deck.id == row.deck_id
+        named = Deck.name == sought(deck or "")
+        wanted = named if row is None else Deck.id == row.deck_id
         if deck is not None:
-            wanted = wanted & (Deck.name == deck)
+            wanted = wanted & named
         found_deck = session.scalar(select(Deck).where(wanted))
         if found_deck is None:
             raise NotFound("deck_not_found", deck=deck)

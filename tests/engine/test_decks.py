@@ -432,7 +432,7 @@ def test_views_tell_what_is_in_force_coming_and_past(db: Database) -> None:
     assert shown[1].in_force.source == "second.csv"
     assert deck_view(db, "b", NOW - HOUR).in_force is None
     with pytest.raises(NotFound, match="deck_not_found"):
-        deck_view(db, "B\0", NOW)
+        deck_view(db, "B\0\ud800", NOW)
 
 
 def test_dates_and_hours_of_the_rates_hold_in_the_zone_of_the_deck(db: Database) -> None:

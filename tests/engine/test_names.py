@@ -42,6 +42,7 @@ def test_a_name_is_kept_with_every_visible_sign(typed: str, kept: str) -> None:
         ("A\ufeffB", "invisible_character"),
         ("\u3164", "invisible_character"),
         ("A\ud800", "invisible_character"),
+        ("A\ufffdB", "invisible_character"),
     ],
 )
 def test_what_cannot_be_seen_is_refused(typed: str, code: str) -> None:
@@ -50,5 +51,5 @@ def test_what_cannot_be_seen_is_refused(typed: str, code: str) -> None:
     assert (caught.value.code, caught.value.data["field"]) == (code, "deck")
 
 
-def test_what_is_looked_for_holds_no_nul() -> None:
-    assert "\0" not in sought("A\0B")
+def test_what_is_looked_for_can_be_asked_of_postgresql() -> None:
+    assert sought("A\0B\ud800C") == "A\ufffdB\ufffdC"
