@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg.errors import UndefinedTable
 from sqlalchemy import create_engine
 
+from engine.db import Database
 from engine.migrations.partitions import ensure_partitions
 
 HERE = Path(__file__).parent
@@ -44,3 +47,19 @@ def is_current(url: str) -> bool:
             return MigrationContext.configure(connection).get_current_revision() == head
     finally:
         engine.dispose()
+
+
+@cache
+def head() -> str | None:
+    """The newest revision that this version knows."""
+    return ScriptDirectory.from_config(_alembic("")).get_current_head()
+
+
+def stands_at_head(db: Database) -> bool:
+    """The same as `is_current` for a database that is in use, by one small query."""
+    try:
+        with db.connection() as conn:
+            row = conn.execute("SELECT version_num FROM alembic_version").fetchone()
+    except UndefinedTable:
+        return False
+    return row is not None and row.version_num == head()
