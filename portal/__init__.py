@@ -54,7 +54,8 @@ def create_app(config: Config | None = None) -> Flask:
     theme.init_app(app)
     operator.init_app(app)
     # The switch API has a part of its own that pages don't need, and pages a part that it doesn't.
-    if importlib.util.find_spec("portal.switch_api") is not None:
+    spec = importlib.util.find_spec("portal.switch_api")
+    if spec is not None and spec.origin is not None:
         import_module("portal.switch_api").init_app(app)
     app.jinja_env.globals["current_user"] = current_user
     app.jinja_env.globals["ui"] = app.jinja_env.get_template("ui.html").module

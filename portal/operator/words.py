@@ -6,7 +6,10 @@ They are Jinja filters over the engine's frozen answers; every value in them is 
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from datetime import datetime
+from pathlib import Path
 
 from flask import Flask
 from markupsafe import Markup, escape
@@ -61,7 +64,27 @@ def init_app(app: Flask) -> None:
         validity=validity,
         why=why,
     )
-    app.jinja_env.globals.update(BATCH_WORDS=BATCH_WORDS, CALL_FLAGS=CALL_FLAGS)
+    app.jinja_env.globals.update(
+        BATCH_WORDS=BATCH_WORDS, CALL_FLAGS=CALL_FLAGS, cardtone=cardtone, sample_deck=sample_deck
+    )
+
+
+def cardtone() -> str:
+    """The command as it can be typed where the server was started."""
+    beside = Path(sys.executable).with_name("cardtone")
+    return "cardtone" if shutil.which("cardtone") or not beside.exists() else shlex.quote(_near(beside))
+
+
+def sample_deck() -> str | None:
+    """Where a rate deck to try things with lies, if it was brought along."""
+    path = Path(__file__).parents[2] / "docs" / "sample-deck.csv"
+    return shlex.quote(_near(path)) if path.exists() else None
+
+
+def _near(path: Path) -> str:
+    """A path as it is typed from the folder that the server runs in."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def why(card: CardPage) -> Markup:
@@ -177,7 +200,7 @@ def passwords(batch: BatchPage) -> Markup:
     if batch.shredded_at is not None:
         return Markup("shredded {}{}").format(when(batch.shredded_at), _by(batch.shredded_by))
     if not batch.printable:
-        return escape("none kept")
+        return escape("not kept for printing")
     if batch.shred_after is not None:
-        return Markup("sealed until {}").format(when(batch.shred_after))
-    return escape("sealed, until somebody shreds them")
+        return Markup("sealed for printing until {}").format(when(batch.shred_after))
+    return escape("sealed for printing")

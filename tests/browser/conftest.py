@@ -58,7 +58,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def site(db: Database, keys: Keys, tmp_path: Path) -> Iterator[Site]:
     """The portal over the test's database, with somebody who may log in."""
-    staff.add_staff(db, LOGIN, "Amara Osei", "operator", Secret(PASSWORD), CONSOLE, scenes.NOW)
+    staff.add_staff(db, LOGIN, "Front desk", "operator", Secret(PASSWORD), CONSOLE, scenes.NOW)
     app = create_app(config_for(db.url, keys, tmp_path))
     with app.app_context():
         here = installation.installation()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -13,8 +13,10 @@ from engine.db import Database
 from engine.stock import generation
 from engine.stock.batches import BatchOrder, order_batch
 from engine.vault import Vault
+from portal.operator.words import cardtone, sample_deck
 from tests import scenes
 from tests.browser.conftest import DESK, PHONE, Site, assert_accessible, assert_fits, log_in
+from tests.portal.conftest import LOGIN
 from tests.scenes import Line, TestCard
 
 pytestmark = pytest.mark.browser
@@ -22,8 +24,8 @@ Opens = Callable[..., Page]
 
 
 @pytest.fixture
-def card(db: Database, vault: Vault, site: Site) -> TestCard:
-    """A card with a history: calls, one of them live, and a lock."""
+def card(db: Database, vault: Vault, site: Site) -> Iterator[TestCard]:
+    """A card with a history: calls, one of them live."""
     made = scenes.batch(db, vault, 3, name="Dhaka_5_November_with_a_name_that_does_not_end_soon_at_all")[0]
     line = Line(db, vault, scenes.switch(db, "gw-london"))
     for number, seconds in enumerate((61, 0, 754.4)):
@@ -31,7 +33,8 @@ def card(db: Database, vault: Vault, site: Site) -> TestCard:
         line.later(seconds + 5).end(f"c{number}", seconds=seconds)
     line.open(made, ref="live", one_shot=False)
     site.clock.now = line.now
-    return made
+    yield made
+    line.end("live", seconds=0)
 
 
 def _running(db: Database, vault: Vault, site: Site) -> tuple[int, work.Claimed]:
@@ -50,12 +53,12 @@ def test_from_the_log_in_to_a_call_explained(open_page: Opens, card: TestCard) -
     page.goto("/")
     expect(page).to_have_url(re.compile(r"/log-in"))
     expect(page.get_by_label("Log-in name")).to_be_focused()
-    page.keyboard.type("amara")
+    page.keyboard.type(LOGIN)
     page.keyboard.press("Tab")
     page.keyboard.type("wrong")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_have_text("That log-in name and password don't fit together.")
-    expect(page.get_by_label("Log-in name")).to_have_value("amara")
+    expect(page.get_by_label("Log-in name")).to_have_value(LOGIN)
     log_in(page)
     expect(page.get_by_role("link", name="Batches")).to_have_attribute("aria-current", "page")
     # By the keyboard alone: "/" finds, and a typed number never reaches the address.
@@ -196,7 +199,7 @@ def test_the_empty_house_is_accessible_and_its_commands_can_be_copied(open_page:
     page.get_by_role("button", name="Copy").first.click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     copied = page.evaluate("() => navigator.clipboard.readText()")
-    assert copied == "cardtone decks import rates.csv --name World --currency USD"
+    assert copied == f"{cardtone()} decks import {sample_deck()} --name World --currency USD"
 
 
 def test_nothing_is_cut_off_between_phone_and_desk(open_page: Opens, card: TestCard) -> None:

@@ -27,7 +27,7 @@ from engine.vault import Secret
 from portal import create_app, installation
 from tests import scenes
 
-LOGIN, PASSWORD = "amara", "seven quiet harbours"
+LOGIN, PASSWORD = "desk", "seven quiet harbours"
 _TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 
 
@@ -129,7 +129,7 @@ def app(make_app: Callable[..., Flask]) -> Flask:
 @pytest.fixture
 def person(db: Database) -> staff.StaffIdentity:
     """Somebody who works here."""
-    return staff.add_staff(db, LOGIN, "Amara Osei", "operator", Secret(PASSWORD), CONSOLE, scenes.NOW)[0]
+    return staff.add_staff(db, LOGIN, "Front desk", "operator", Secret(PASSWORD), CONSOLE, scenes.NOW)[0]
 
 
 @pytest.fixture

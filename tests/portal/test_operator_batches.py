@@ -15,6 +15,7 @@ from engine.stock import generation
 from engine.stock.batches import BatchOrder, discard, order_batch
 from engine.stock.queries import PAGE, batch_list, batch_page
 from engine.vault import Vault
+from portal.operator.words import cardtone, sample_deck
 from tests import scenes
 from tests.portal.conftest import Clock, Visitor, text_of
 
@@ -40,9 +41,9 @@ def deck(db: Database) -> None:
 
 def test_an_empty_house_teaches_the_first_two_commands(visitor: Visitor) -> None:
     page = visitor.get("/batches").text
-    assert "cardtone decks import rates.csv --name World --currency USD" in page
+    assert f"{cardtone()} decks import {sample_deck()} --name World --currency USD" in page
     assert (
-        "cardtone batches create --name World-5-May --count 50000 --denomination 5.00 --currency USD" in page
+        f"{cardtone()} batches create --name World-5 --count 50000 --denomination 5.00 --currency USD" in page
     )
     assert "data-copy" in page
     assert "<table" not in page
@@ -156,9 +157,9 @@ def test_a_batch_page_tells_its_rules(visitor: Visitor, db: Database, vault: Vau
     text = text_of(page)
     assert "30 days from first use, then 7 days of grace" in text
     assert "up to 3 registered phones" in text
-    assert "12 digits from 88…" in text
+    assert "12 digits, beginning with 88" in text
     assert cards[0].serial in text.replace(" ", "")
-    assert "cardtone batches export Rules --format csv --out cards.csv" in text
+    assert f"{cardtone()} batches export Rules --format csv --out cards.csv" in text
     assert f'href="/cards/{cards[0].serial}"' in page
     for card in cards:
         assert card.number not in page

@@ -61,7 +61,7 @@ def test_a_database_that_is_gone_is_said_and_may_be_asked_again(make_app: Callab
     client = make_app(DEAD_URL).test_client()
     assert client.get("/log-in").status_code == 200, "needs no database"
     token = client.token()
-    response = client.post("/log-in", data={"csrf_token": token, "login": "amara", "password": "x"})
+    response = client.post("/log-in", data={"csrf_token": token, "login": "desk", "password": "x"})
     assert response.status_code == 503
     assert response.headers["Retry-After"] == str(errors.RETRY_AFTER_S)
     assert "The database doesn&#39;t answer" in response.text
