@@ -20,7 +20,7 @@ from engine import limits
 from engine.actor import Actor
 from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound
-from engine.names import checked_name
+from engine.names import checked_name, sought
 from engine.people import audit, sessions
 from engine.people.passwords import (
     check_password,
@@ -357,8 +357,7 @@ def _insert(
 
 
 def _locked(session: Session, login: str) -> Staff:
-    normal = login.strip().lower().replace("\0", " ")  # PostgreSQL takes no NUL, and no log-in has a space
-    row = session.scalar(select(Staff).where(Staff.login == normal).with_for_update())
+    row = session.scalar(select(Staff).where(Staff.login == sought(login).lower()).with_for_update())
     if row is None:
         raise NotFound("staff_not_found", login=login)
     return row

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from engine.actor import Actor
 from engine.db import Database, Statement, reruns
 from engine.errors import Conflict, InvalidInput, NotFound, Unauthorized
-from engine.names import checked_name, tidied
+from engine.names import checked_name, sought
 from engine.people import audit
 from engine.schema import Switch, SwitchKey
 from engine.vault import Secret, new_token, token_digest
@@ -234,8 +234,7 @@ def list_switches(db: Database) -> list[SwitchView]:
 
 def _live_switch(session: Session, name: str) -> Switch:
     """The switch, locked, so that two who change its keys at once take turns."""
-    asked = tidied(name.replace("\0", " "))  # PostgreSQL takes no NUL, and no name holds one
-    switch = session.scalar(select(Switch).where(Switch.name == asked).with_for_update())
+    switch = session.scalar(select(Switch).where(Switch.name == sought(name)).with_for_update())
     if switch is None:
         raise NotFound("switch_not_found", name=name)
     if switch.revoked_at is not None:
