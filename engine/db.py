@@ -90,6 +90,7 @@ class Database:
                     pool_size=self.pool_size,
                     max_overflow=0,
                     pool_pre_ping=True,
+                    hide_parameters=True,  # an exception's text must not quote a number or a digest
                     connect_args={"options": _TIMEOUTS, "connect_timeout": 5},
                 )
             return self._engine
