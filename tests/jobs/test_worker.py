@@ -238,7 +238,7 @@ def test_a_database_that_keeps_failing_ends_the_work(db: Database, vault: Vault)
 
 def test_the_worker_outlives_a_restart_of_the_database(tmp_path: Path, vault: Vault) -> None:
     config = Config.from_env({"CARDTONE_HOME": str(tmp_path)})
-    server = embedded.attach(config, embedded.Tuning(durable=False))
+    server = embedded.attach(config)
     try:
         migrations.upgrade(server.url, now())
         db = Database(server.url)
@@ -251,7 +251,7 @@ def test_the_worker_outlives_a_restart_of_the_database(tmp_path: Path, vault: Va
             os.kill(server.postmaster, signal.SIGQUIT)
             wait_for(lambda: any(line["event"] == "work_stopped" for line in logs))
             wait_for(lambda: server.postmaster is None)
-            with embedded.running(config, embedded.Tuning(durable=False)):
+            with embedded.running(config):
                 db.forget_lost_links()
                 wait_for(lambda: work.find_work(db, work_id, now()).finished)
                 assert steady.stop(10)
