@@ -15,14 +15,15 @@ from typing import Any
 
 from sqlalchemy import select
 
-from engine import work
+from engine import settings, work
 from engine.actor import Actor
-from engine.calls import control
+from engine.calls import access_numbers, control
 from engine.calls.control import Authorized, Credentials, Ended
 from engine.calls.decks import import_deck
 from engine.cards.authentication import Authenticated, authenticate
 from engine.cards.serials import serial_of
 from engine.db import Database
+from engine.funds.vouchers import Redeemed, redeem_voucher
 from engine.money import parse_amount
 from engine.people.switches import SwitchIdentity, add_switch
 from engine.refusal import Refusal
@@ -157,6 +158,34 @@ def switch(db: Database, name: str = "Asterisk", **more: Any) -> SwitchIdentity:
     return add_switch(db, name, OPERATOR, NOW, **more)[0]
 
 
+def access_number(
+    db: Database, number: str = "18005550100", *, per_minute: str = "0", per_call: str = "0", **more: Any
+) -> str:
+    """A listed access number with its surcharges."""
+    access_numbers.add_access_number(
+        db,
+        number,
+        name=f"Access {number}",
+        per_minute=USD(per_minute),
+        per_call=USD(per_call),
+        actor=OPERATOR,
+        now=NOW,
+        **more,
+    )
+    return number
+
+
+def end_of_utc_day(day: datetime) -> datetime:
+    """The instant after a day of the zone that worlds have by default."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+
+
+def setting(db: Database, key: str, value: Any) -> None:
+    """Change a rule of the house."""
+    with db.begin() as session:
+        settings.put(session, key, value)
+
+
 class Line:
     """A switch with a clock: says what happens to calls, and when."""
 
@@ -225,6 +254,27 @@ class Line:
             call_ref=ref,
             duration_ms=round(seconds * 1000),
             cause=cause,
+            now=self.now,
+        )
+
+    def redeem(
+        self,
+        who: TestCard | Credentials,
+        voucher: TestCard,
+        *,
+        key: str = "key-1",
+        password: str | None = None,
+        caller: str | None = None,
+    ) -> Redeemed | Refusal:
+        return redeem_voucher(
+            self.db,
+            self.vault,
+            switch=self.switch,
+            credentials=who.credentials if isinstance(who, TestCard) else who,
+            caller=caller,
+            voucher_number=voucher.number,
+            voucher_password=Secret(voucher.password if password is None else password),
+            key=key,
             now=self.now,
         )
 
