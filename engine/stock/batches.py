@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -131,14 +131,16 @@ def discard(db: Database, name: str, actor: Actor, now: datetime, reason: str | 
 def resume(db: Database, name: str, actor: Actor, now: datetime) -> int:
     """Let a generation that failed or was stopped go on where it was; returns the id of its work.
 
-    Raises `NotFound`, `Conflict` ("batch_ready", "batch_discarded", "work_not_stopped").
+    One that waits or runs is left alone: it goes on by itself, after a kill once the lease of who died is over.
+    Raises `NotFound`, `Conflict` ("batch_ready", "batch_discarded").
     """
     with db.begin() as session:
         batch = _unready(session, name)
         if batch.work_id is None:
             raise NotFound("work_not_found", id=0)
-        work.resume(session, batch.work_id, actor, now)
-        audit.record(session, actor, "batch.resume", f"batch:{batch.id}", now, name=batch.name)
+        with suppress(Conflict):
+            work.resume(session, batch.work_id, actor, now)
+            audit.record(session, actor, "batch.resume", f"batch:{batch.id}", now, name=batch.name)
         return batch.work_id
 
 

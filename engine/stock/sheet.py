@@ -57,7 +57,9 @@ def write_sheet(file: BinaryIO, heading: Sequence[str], rows: Iterable[Sequence[
     """
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, part in _PARTS.items():
-            archive.writestr(name, _XML + part)
+            # Opened by name, a part gets no time of its own: the same cards make the same file.
+            with archive.open(name, "w") as entry:
+                entry.write((_XML + part).encode())
         with archive.open("xl/worksheets/sheet1.xml", "w", force_zip64=True) as sheet:
             sheet.write(_start(len(heading)).encode())
             sheet.write(_row(1, heading, 2).encode())
