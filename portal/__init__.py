@@ -14,9 +14,6 @@ switch_api/       what switches call
 
 from __future__ import annotations
 
-import importlib.util
-from importlib import import_module
-
 from flask import Flask
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
@@ -25,7 +22,18 @@ from jinja2 import StrictUndefined
 from engine.config import Config
 from engine.db import Database
 from engine.vault import Vault
-from portal import assets, errors, formats, installation, operator, requestlog, security, sessions, theme
+from portal import (
+    assets,
+    errors,
+    formats,
+    installation,
+    operator,
+    requestlog,
+    security,
+    sessions,
+    switch_api,
+    theme,
+)
 from portal.installation import Installation
 from portal.respond import go_to
 
@@ -53,10 +61,7 @@ def create_app(config: Config | None = None) -> Flask:
     errors.init_app(app)
     theme.init_app(app)
     operator.init_app(app)
-    # The switch API has a part of its own that pages don't need, and pages a part that it doesn't.
-    spec = importlib.util.find_spec("portal.switch_api")
-    if spec is not None and spec.origin is not None:
-        import_module("portal.switch_api").init_app(app)
+    switch_api.init_app(app)
     app.jinja_env.globals["current_user"] = current_user
     app.jinja_env.globals["ui"] = app.jinja_env.get_template("ui.html").module
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from flask import Flask, current_app, g
 
-from engine import settings
+from engine import house, settings
 from engine.config import Config
 from engine.db import Database
 from engine.vault import Vault
@@ -63,6 +63,6 @@ def zone() -> ZoneInfo:
     """The zone that times are shown in: for now, the operator's. One small query a request."""
     if "zone" not in g:
         with db().begin() as session:
-            g.zone = ZoneInfo(settings.load(session).zone)
+            g.zone = house.zone_of(settings.load(session))
     found: ZoneInfo = g.zone
     return found

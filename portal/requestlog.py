@@ -45,7 +45,7 @@ def configure(level: str) -> None:
 def init_app(app: Flask) -> None:
     """Log each request when it is answered, and what no error page caught."""
     # Flask's own way would write the whole message.
-    app.log_exception = _log_crash  # type: ignore[method-assign]
+    app.log_exception = _log_crash  # type: ignore[method-assign, assignment]
 
     @app.before_request
     def begin() -> None:
@@ -93,7 +93,7 @@ def _is_serial(digits: str) -> bool:
 
 def described(error: BaseException) -> dict[str, Any]:
     """The kind of an exception and of its causes, and the places it passed: no message, no value."""
-    kinds = []
+    kinds: list[str] = []
     cause: BaseException | None = error
     while cause is not None and len(kinds) < 5:
         kinds.append(type(cause).__name__)
