@@ -427,7 +427,9 @@ def test_a_lock_needs_a_reason_that_can_be_read(db: Database, card: TestCard, wh
 
 def test_a_command_that_cannot_be_audited_leaves_nothing(db: Database, vault: Vault, card: TestCard) -> None:
     with db.begin() as session:
-        refuse = "CREATE TRIGGER full BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+        refuse = (
+            "CREATE TRIGGER disk_full BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+        )
         session.execute(text(refuse))
     for name in ("lock", "damage", "calls", "reset"):
         with pytest.raises(DBAPIError, match="never changed"):
