@@ -110,6 +110,8 @@ def test_a_failed_batch_says_why_and_is_silent(
     assert "Failed" in page
     assert "None of them can be used." in page
     assert "space_full" not in page
+    assert f"{cardtone()} batches resume Manila_5" in text_of(page)
+    assert f"{cardtone()} batches discard Manila_5" in text_of(page)
     found = batch_page(db, batch_id, clock.now)
     assert found is not None
     assert found.error
