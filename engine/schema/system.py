@@ -32,7 +32,7 @@ class SettingsHead(Base):
 class Work(Base):
     """Background work that any process may claim: at most one holds its lease at a time.
 
-    `progress` of `total` is what a person sees; `resume` is what the handler needs to go on after a kill.
+    `progress` of `total` is what a person sees; after a kill a handler goes on from what its own tables say.
     """
 
     __tablename__ = "work"
