@@ -5,7 +5,7 @@ Money and counts keep every digit they have; times are in the reader's zone with
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 
 from flask import Flask
 from markupsafe import Markup, escape
@@ -29,6 +29,7 @@ def init_app(app: Flask) -> None:
         roughly=roughly,
         serial=serial,
         signed=signed,
+        until=until,
         when=when,
     )
 
@@ -67,6 +68,16 @@ def when(instant: datetime | None, empty: str = "never") -> Markup:
 def day(instant: datetime | None, empty: str = "never") -> Markup:
     """The day of a time in the reader's zone: `3 May 2026`."""
     return escape(empty) if instant is None else _time(instant, _date(instant.astimezone(zone())))
+
+
+def until(instant: datetime | None, empty: str = "never") -> Markup:
+    """When something is over: `the end of 3 May 2026` where that is a midnight of the reader's zone, else as `when`."""
+    if instant is None:
+        return escape(empty)
+    local = instant.astimezone(zone())
+    if local.time() != time.min:
+        return when(instant)
+    return _time(instant, f"the end of {_date(local.date() - timedelta(days=1))}")
 
 
 def _date(moment: date) -> str:

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from engine.calls.explain import explain
 from engine.cards.queries import CardPage, EntryLine
 from engine.stock.queries import BatchPage
-from portal.formats import count, day, when
+from portal.formats import count, day, until, when
 
 ENTRY_KINDS = {
     "opening": "Face value",
@@ -116,9 +116,11 @@ def _expired(card: CardPage) -> Markup:
     grace = Markup("")
     if card.grace_until and card.expires_at and card.grace_until > card.expires_at:
         grace = Markup(" Its balance can still be heard, and it may be revived, until {}.").format(
-            when(card.grace_until)
+            until(card.grace_until)
         )
-    return Markup("Its validity ended on {}, so it takes no calls.").format(when(card.expires_at)) + grace
+    return (
+        Markup("Its validity lasted until {}, so it takes no calls.").format(until(card.expires_at)) + grace
+    )
 
 
 def _empty(card: CardPage) -> Markup:
@@ -126,8 +128,8 @@ def _empty(card: CardPage) -> Markup:
 
 
 def _active(card: CardPage) -> Markup:
-    until = Markup("It does not expire.") if card.expires_at is None else _until(card.expires_at)
-    return Markup("In use since {}. {}").format(when(card.first_used_at), until)
+    end = Markup("It does not expire.") if card.expires_at is None else _until(card.expires_at)
+    return Markup("In use since {}. {}").format(when(card.first_used_at), end)
 
 
 def _unused(card: CardPage) -> Markup:
@@ -149,7 +151,7 @@ _STATUS_SENTENCES = {
 
 
 def _until(end: datetime) -> Markup:
-    return Markup("It is valid until {}.").format(when(end))
+    return Markup("It is valid until {}.").format(until(end))
 
 
 def _by(actor: str | None) -> Markup:

@@ -73,6 +73,16 @@ def test_a_time_stands_in_the_operators_zone_with_the_instant_on_hover(app: Flas
         assert str(formats.when(None, "<never>")) == "&lt;never&gt;"
 
 
+def test_the_end_of_a_day_is_named_by_that_day(app: Flask, db: Database) -> None:
+    with db.begin() as session:
+        settings.put(session, "zone", "America/New_York")
+    with app.test_request_context():
+        assert formats.until(datetime(2026, 7, 1, 4, 0, tzinfo=UTC)).striptags() == "the end of 30 Jun 2026"
+        assert formats.until(datetime(2026, 7, 1, 0, 0, tzinfo=UTC)).striptags() == "30 Jun 2026, 20:00"
+        assert "2026-07-01 04:00:00 UTC" in formats.until(datetime(2026, 7, 1, 4, 0, tzinfo=UTC))
+        assert str(formats.until(None)) == "never"
+
+
 def test_a_serial_reads_in_groups_and_copies_as_one() -> None:
     shown = formats.serial("10000000017")
     assert shown.striptags() == "10000000017"

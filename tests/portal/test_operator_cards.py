@@ -157,8 +157,8 @@ def test_an_expired_card_says_until_when_it_can_be_revived(
     card = scenes.card(db, vault, name="Old", grace_days=30)
     change(db, card, expires_at=scenes.NOW - timedelta(hours=12))
     page = why(visitor, card)
-    assert "Its validity ended on 20 Nov 2026, 00:00" in page
-    assert "until 20 Dec 2026, 00:00" in page
+    assert "Its validity lasted until the end of 19 Nov 2026, so it takes no calls." in page
+    assert "it may be revived, until the end of 19 Dec 2026." in page
 
 
 def test_a_card_that_is_held_back_says_so(visitor: Visitor, db: Database, vault: Vault) -> None:
@@ -199,7 +199,7 @@ def test_a_call_is_explained_and_stands_in_the_ledger(
     found = card_page(db, card.serial, clock.now)
     assert found is not None
     assert "Active" in page
-    assert "In use since 20 Nov 2026, 12:00. It is valid until 19 Feb 2027, 00:00." in page
+    assert "In use since 20 Nov 2026, 12:00. It is valid until the end of 18 Feb 2027." in page
     assert (
         "Destination 880 (prefix 880): 1 min 1 s of talk, billed as 1 min 1 s at USD 0.015 a minute = USD 0.0153"
         in page
