@@ -212,7 +212,7 @@ _KEYS = """
 
 _VOUCHERS = """
     SELECT c.id AS card_id, c.balance, count(*) AS times FROM payment p JOIN card c ON c.id = p.voucher_id
-    GROUP BY c.id HAVING count(*) > 1 OR c.balance <> 0
+    GROUP BY c.id, c.balance HAVING count(*) > 1 OR c.balance <> 0
 """
 
 _ENDS = """

@@ -1,0 +1,268 @@
+"""The self-check of the books: silent about right ones, and it names every way in which they can be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from engine.calls.sweep import sweep
+from engine.db import Database
+from engine.funds.recharges import adjust, recharge
+from engine.reports.verify import CHECKS, GUARDS, IMMUTABLE, MOST, Finding, examine, verify
+from engine.vault import Vault
+from tests import scenes
+from tests.scenes import NOW, OPERATOR, USD, Line, TestCard, facts
+
+AFTER = NOW + timedelta(days=2)
+
+
+@pytest.fixture
+def busy(db: Database, vault: Vault) -> list[TestCard]:
+    """Two cards that have seen everything: calls, a late end, an overrun, a recharge, a voucher, a live call."""
+    scenes.deck(db, {"880": "0.60"})
+    first, second = cards = scenes.batch(db, vault, 2, "5.00", concurrency=3)
+    voucher = scenes.vouchers(db, vault, 1, "2.00")[0]
+    line = Line(db, vault, scenes.switch(db))
+    recharge(db, card_id=first.id, amount=USD("3"), bonus=USD("1"), key="a", actor=OPERATOR, now=NOW)
+    adjust(db, card_id=second.id, amount=USD("-4"), reason="A mistake", key="b", actor=OPERATOR, now=NOW)
+    line.redeem(first, voucher)
+    line.open(first, ref="ended", one_shot=False)
+    line.later(70).end("ended", seconds=61)
+    line.open(second, ref="overrun")
+    line.later(200).end("overrun", seconds=200)
+    line.open(first, ref="swept", one_shot=False)
+    line.answer("swept")
+    sweep(db, line.later(2_000).now)
+    line.later(60).end("swept", seconds=300)
+    line.open(first, ref="lost", one_shot=False)
+    sweep(db, line.later(2_000).now)
+    line.open(first, ref="live", one_shot=False)
+    return [*cards, voucher]
+
+
+def test_right_books_are_called_right(db: Database, busy: list[TestCard]) -> None:
+    assert facts(db, busy[1]).balance == 0  # the overrun took all, and the rest is the operator's loss
+    told = examine(db, NOW)
+    assert told.findings == ()
+    # opening ×3, recharge, bonus, adjustment, voucher ×2, usage ×2, loss, correction
+    assert (told.cards, told.entries, told.calls) == (3, 12, 5)
+
+
+def test_an_empty_database_has_nothing_wrong(db: Database) -> None:
+    told = examine(db, NOW)
+    assert (told.findings, told.cards, told.entries, told.calls) == ((), 0, 0, 0)
+
+
+def test_a_call_that_the_sweep_forgot_is_named_after_ten_minutes(db: Database, busy: list[TestCard]) -> None:
+    with db.begin() as session:
+        due = session.scalar(text("SELECT sweep_after FROM call"))
+    assert verify(db, due + timedelta(minutes=10)) == []
+    assert [finding.code for finding in verify(db, due + timedelta(minutes=10, seconds=1))] == ["overdue"]
+
+
+# --- every way to be wrong ---
+
+Breakage = tuple[str, str]
+"""What is found, and the SQL that breaks it ({first}, {second}, {voucher}: card ids)."""
+
+BROKEN: dict[str, Breakage] = {
+    "a balance was raised": ("balance", "UPDATE card SET balance = balance + 1 WHERE id = {first}"),
+    "a balance was lowered": ("balance", "UPDATE card SET balance = balance - 1 WHERE id = {first}"),
+    "an entry vanished": ("balance", "DELETE FROM ledger_entry WHERE kind = 'adjustment'"),
+    "an entry without a card's knowing": (
+        "balance",
+        "INSERT INTO ledger_entry (card_id, account, amount, balance_after, kind, reference, actor, at)"
+        " SELECT {second}, 'adjustment', 5, 5, 'adjustment', 'x', 'x', now()",
+    ),
+    "an amount was changed": ("chain", "UPDATE ledger_entry SET amount = amount + 1 WHERE kind = 'recharge'"),
+    "what was left was changed": (
+        "chain",
+        "UPDATE ledger_entry SET balance_after = balance_after + 1 WHERE kind = 'recharge'",
+    ),
+    "a card was born twice": ("opening", "UPDATE ledger_entry SET kind = 'opening' WHERE kind = 'bonus'"),
+    "a card was never born": (
+        "opening",
+        "UPDATE ledger_entry SET kind = 'adjustment' WHERE kind = 'opening'",
+    ),
+    "another account": ("account", "UPDATE ledger_entry SET account = 'fees' WHERE kind = 'bonus'"),
+    "a call was charged less than it cost": (
+        "calls",
+        "UPDATE cdr SET cost = cost + 1, charged = charged + 1 WHERE call_ref = 'ended'",
+    ),
+    "a loss was hidden": ("calls", "UPDATE cdr SET charged = cost WHERE call_ref = 'overrun'"),
+    "a call vanished": ("calls", "DELETE FROM cdr WHERE call_ref = 'ended'"),
+    "a call was never charged": (
+        "calls",
+        "UPDATE ledger_entry SET reference = 'call:0' WHERE kind = 'usage' AND card_id = {first}",
+    ),
+    "a correction was changed": ("calls", "UPDATE cdr_correction SET cost = cost + 1, charged = charged + 1"),
+    "a correction of nothing": ("correction", "UPDATE cdr SET flags = '{{}}' WHERE call_ref = 'swept'"),
+    "a payment vanished": ("payments", "DELETE FROM payment WHERE method = 'operator'"),
+    "a bonus was changed": ("payments", "UPDATE payment SET bonus = bonus + 1 WHERE method = 'operator'"),
+    "a voucher paid another card": (
+        "payments",
+        "UPDATE payment SET card_id = {second} WHERE method = 'voucher'",
+    ),
+    "a voucher has value again": ("voucher", "UPDATE card SET balance = 1 WHERE id = {voucher}"),
+    "a card was born with too much": (
+        "openings",
+        "UPDATE ledger_entry SET amount = amount + 1 WHERE kind = 'opening' AND card_id = {first}",
+    ),
+    "a hold was left behind": ("holds", "DELETE FROM call"),
+    "a hold was forgotten": ("holds", "UPDATE card SET held = 0 WHERE id = {first}"),
+    "a live call was forgotten": ("holds", "UPDATE card SET live_calls = 0 WHERE id = {first}"),
+    "a hold of another size": ("holds", "UPDATE call SET hold = hold - 1"),
+    "a card has spent what it held": (
+        "overspent",
+        "ALTER TABLE card DROP CONSTRAINT ck_card_balance; UPDATE card SET balance = held - 1 WHERE id = {first}",
+    ),
+    "a batch lost a card": (
+        "batch",
+        "UPDATE card SET batch_id = (SELECT max(id) FROM batch) WHERE id = {first}",
+    ),
+    "a batch was called ready too early": (
+        "batch",
+        "ALTER TABLE batch DROP CONSTRAINT ck_batch_ready;"
+        " UPDATE batch SET count = count + 1, last_id = last_id + 1",
+    ),
+    "a call ended twice": (
+        "ends",
+        "CREATE TEMP TABLE again AS SELECT * FROM cdr WHERE call_ref = 'ended';"
+        " UPDATE again SET ended_at = ended_at + interval '1 day', cost = 0, charged = 0;"
+        " INSERT INTO cdr SELECT * FROM again",
+    ),
+    "a call is live and ended": (
+        "ends",
+        "UPDATE cdr SET id = (SELECT id FROM call), card_id = (SELECT card_id FROM call) WHERE call_ref = 'lost'",
+    ),
+    "a key counted twice": (
+        "key",
+        "DROP INDEX uq_ledger_entry_idempotency;"
+        " UPDATE ledger_entry SET idempotency_key = 'twice' WHERE card_id = {first}",
+    ),
+    "a payment's key counted twice": (
+        "key",
+        "ALTER TABLE payment DROP CONSTRAINT uq_payment_idempotency_key;"
+        " UPDATE payment SET idempotency_key = 'twice'",
+    ),
+    "a voucher was redeemed twice": (
+        "voucher",
+        "ALTER TABLE payment DROP CONSTRAINT uq_payment_voucher_id;"
+        " INSERT INTO payment (card_id, method, amount, bonus, currency, voucher_id, actor, at)"
+        " SELECT card_id, method, amount, bonus, currency, voucher_id, actor, at FROM payment"
+        " WHERE method = 'voucher'",
+    ),
+    "a card changed its currency": ("currency", "UPDATE card SET currency = 'EUR' WHERE id = {first}"),
+    "a payment in another currency": ("currency", "UPDATE payment SET currency = 'EUR'"),
+}
+
+
+@pytest.mark.books_broken
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_wrong_is_found(db: Database, busy: list[TestCard], name: str) -> None:
+    code, damage = BROKEN[name]
+    first, second, voucher = busy
+    with db.raw() as conn:
+        # As somebody with a grudge and the rights of the owner would, who leaves no trace of how.
+        for table in IMMUTABLE:
+            conn.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        conn.execute(damage.format(first=first.id, second=second.id, voucher=voucher.id))
+        for table in IMMUTABLE:
+            conn.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+    found = verify(db, NOW)
+    assert code in {finding.code for finding in found}, found
+    assert all(finding.detail.endswith(".") and finding.subject for finding in found)
+
+
+@pytest.mark.books_broken
+@pytest.mark.parametrize("guard", GUARDS)
+def test_a_guard_that_the_database_lost_is_named(db: Database, guard: str) -> None:
+    with db.raw() as conn:
+        conn.execute(_drop(conn.execute, guard))
+    assert verify(db, NOW) == [
+        Finding("guard", f"guard:{guard}", "The database does not guard this any more.")
+    ]
+
+
+def _drop(execute: Callable[..., object], guard: str) -> str:
+    found = execute(
+        "SELECT conrelid::regclass::text FROM pg_constraint WHERE conname = %s AND conparentid = 0", (guard,)
+    ).fetchone()  # type: ignore[attr-defined]
+    return (
+        f"DROP INDEX {guard}" if found is None else f"ALTER TABLE {found[0]} DROP CONSTRAINT {guard} CASCADE"
+    )
+
+
+@pytest.mark.books_broken
+@pytest.mark.parametrize(
+    "how", ["DROP TRIGGER {0}_immutable ON {0}", "ALTER TABLE {0} DISABLE TRIGGER {0}_immutable"]
+)
+@pytest.mark.parametrize("table", IMMUTABLE)
+def test_rows_that_could_be_changed_are_noticed(db: Database, table: str, how: str) -> None:
+    with db.raw() as conn:
+        conn.execute(how.format(table))
+    assert [finding.subject for finding in verify(db, NOW)] == [f"guard:{table}_immutable"]
+
+
+@pytest.mark.parametrize("change", ["UPDATE {0} SET {1} = {1}", "DELETE FROM {0}"])
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("ledger_entry", "actor"),
+        ("cdr", "cost"),
+        ("cdr_correction", "cost"),
+        ("payment", "actor"),
+        ("audit", "actor"),
+    ],
+)
+def test_the_database_itself_refuses_to_change_what_was_written(
+    db: Database, busy: list[TestCard], table: str, column: str, change: str
+) -> None:
+    import psycopg
+
+    with pytest.raises(psycopg.errors.RestrictViolation, match="never changed"), db.raw() as conn:
+        conn.execute(change.format(table, column))
+
+
+def test_every_check_is_seen_to_find_something() -> None:
+    assert {check.code for check in CHECKS} - {code for code, _ in BROKEN.values()} == {"overdue", "guard"}
+
+
+@pytest.mark.books_broken
+def test_a_flood_of_findings_is_cut_short(db: Database, vault: Vault) -> None:
+    scenes.batch(db, vault, MOST + 5)
+    with db.begin() as session:
+        session.execute(text("UPDATE card SET balance = balance + 1"))
+    found = verify(db, NOW)
+    assert len(found) == MOST + 1
+    assert found[-1] == Finding("balance", "card", f"There are more than {MOST} of these.")
+
+
+def test_the_books_are_seen_as_they_stood_at_one_moment(db: Database, vault: Vault) -> None:
+    """Calls go on while the books are read; a check that saw half of one would cry wolf."""
+    from threading import Event, Thread
+
+    scenes.deck(db, {"880": "0.60"})
+    card = scenes.card(db, vault, "50.00")
+    line = Line(db, vault, scenes.switch(db))
+    stop = Event()
+
+    def talk() -> None:
+        for n in range(10_000):
+            if stop.is_set():
+                return
+            line.open(card, ref=f"{n}", one_shot=False)
+            line.later(1).end(f"{n}", seconds=1)
+
+    talker = Thread(target=talk)
+    talker.start()
+    try:
+        found = [verify(db, NOW) for _ in range(8)]
+    finally:
+        stop.set()
+        talker.join(20)
+    assert found == [[]] * 8
+    assert facts(db, card).balance < USD("50")
