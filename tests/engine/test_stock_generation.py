@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -27,10 +26,10 @@ from engine.stock import generation, numbers
 from engine.stock.batches import BatchOrder, BatchOrdered, order_batch
 from engine.vault import Sealer, Vault
 from tests import scenes
+from tests.proof import scaled
 from tests.scenes import NOW, OPERATOR, USD
 
 ROOT = Path(__file__).parents[2]
-PROVE = os.environ.get("CARDTONE_PROVE", "") not in ("", "0")
 LATER = NOW + timedelta(hours=1)
 
 
@@ -232,7 +231,7 @@ def test_batches_that_fill_one_space_at_once_stay_apart(
 
 def test_many_cards_and_then_a_space_that_is_nearly_full(db: Database, vault: Vault) -> None:
     scenes.deck(db)
-    many = 300_000 if PROVE else 20_000
+    many = scaled(300_000, 20_000)
     ordered = order(db, vault, many, number_length=9)
     generate(db, vault, ordered)
     assert_whole(db, ordered, many)
@@ -296,7 +295,7 @@ def points(count: int, kills: int) -> Iterator[int]:
 def test_killed_at_random_points_a_batch_completes_and_none_of_it_is_usable_before(
     db: Database, database_url: str, keys: Keys, vault: Vault
 ) -> None:
-    count, kills = (200_000, 10) if PROVE else (60_000, 3)
+    count, kills = scaled(200_000, 60_000), scaled(10, 3)
     scenes.deck(db)
     line = scenes.Line(db, vault, scenes.switch(db))
     ordered = order(db, vault, count)

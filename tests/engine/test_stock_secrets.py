@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import re
 import subprocess
 import sys
@@ -30,10 +29,10 @@ from engine.stock.export import export_batch
 from engine.stock.shredding import shred
 from engine.vault import Vault
 from tests import scenes
+from tests.proof import scaled
 from tests.scenes import NOW, OPERATOR
 
 ROOT = Path(__file__).parents[2]
-PROVE = os.environ.get("CARDTONE_PROVE", "") not in ("", "0")
 DIGITS = 18
 """Passwords so long that none of them stands in a file by chance."""
 
@@ -101,7 +100,7 @@ def test_no_password_stands_anywhere_in_the_clear(
     installation: tuple[Config, Database, Vault], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     config, db, vault = installation
-    count = 10_000 if PROVE else 1_000
+    count = scaled(10_000, 1_000)
     cards = scenes.batch(db, vault, count, name="Secret", password_length=DIGITS)
     line = scenes.Line(db, vault, scenes.switch(db))
     assert not isinstance(line.authenticate(cards[0]), Refusal)
