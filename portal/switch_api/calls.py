@@ -1,329 +1,194 @@
-"""The routes of the switch API. Each parses, calls one command of the engine, and says what it answered."""
+"""A call over HTTP: authorize, answer, progress, end, and how it stands."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from flask import Response, g, json, request
 from flask_smorest import Blueprint
 
 from engine.calls import control
-from engine.calls.quotes import Quote, quote
-from engine.cards.access import Credentials
-from engine.cards.authentication import authenticate
-from engine.errors import NotFound, Unauthorized
-from engine.funds.vouchers import redeem_voucher
-from engine.money import format_amount
-from engine.people.switches import SwitchIdentity, authenticate_key
+from engine.errors import NotFound
+from engine.people.switches import SwitchIdentity
 from engine.refusal import Refusal
-from engine.vault import Secret
 from portal.installation import db, installation, now
-from portal.security import client_address
-from portal.switch_api import shapes
-from portal.switch_api.strict import CALL_REF, StrictParser, bearer
+from portal.switch_api import answers, bodies
+from portal.switch_api.operation import Example, operation
 
-View = TypeVar("View", bound=Callable[..., Any])
+blueprint = Blueprint(
+    "calls", __name__, url_prefix="/api/v1", description="A call from its start to its charge."
+)
 
-
-class SwitchBlueprint(Blueprint):  # type: ignore[misc]
-    """A blueprint whose requests are read strictly."""
-
-    ARGUMENTS_PARSER = StrictParser()
-
-
-blueprint = SwitchBlueprint("switch_api", __name__, url_prefix="/api/v1", description="Cards and calls")
-
-_CALL_REF = re.compile(CALL_REF)
-_REF = {
-    "in": "path",
-    "name": "call_ref",
-    "required": True,
-    "description": "The switch's own name of the call.",
-    "schema": {"type": "string", "pattern": CALL_REF, "minLength": 1, "maxLength": 128},
+_CALL_REF = re.compile(bodies.CALL_REF_PATTERN)
+_ASKED = {
+    "call_ref": "a3f1-1700000000.42",
+    "card_number": "881234567890",
+    "password": "48151623",
+    "destination": "8801712345678",
+    "caller": "+14155550123",
+    "one_shot": False,
 }
-_PROBLEMS = {
-    400: "The request can't be read.",
-    401: "The key is missing, unknown or revoked.",
-    404: "There is no such call, deck or address.",
-    409: "The same name was used before with other facts.",
-    413: "The body is too large.",
-    415: "The body is not JSON.",
-    422: "A field is not right.",
-    503: "The engine can't work now; nothing was done.",
+_GRANTED = {
+    "outcome": "ok",
+    "call_ref": "a3f1-1700000000.42",
+    "serial": "10000000017",
+    "max_seconds": 600,
+    "affordable_seconds": 14400,
+    "price_per_minute": "0.0150",
+    "connect_fee": "0.0000",
+    "destination_name": "Bangladesh mobile",
+    "balance": "5.0000",
+    "currency": "USD",
+}
+_CHARGED = {
+    "outcome": "ok",
+    "charged": "0.0153",
+    "billed_seconds": 61,
+    "balance": "4.9847",
+    "currency": "USD",
+}
+_CALL: dict[str, Any] = {
+    "outcome": "ok",
+    "call_ref": "a3f1-1700000000.42",
+    "state": "answered",
+    "serial": "10000000017",
+    "caller": "14155550123",
+    "destination": "8801712345678",
+    "destination_name": "Bangladesh mobile",
+    "authorized_at": "2026-11-20T12:00:00Z",
+    "answered_at": "2026-11-20T12:00:07Z",
+    "ended_at": None,
+    "one_shot": False,
+    "max_seconds": 600,
+    "price_per_minute": "0.0150",
+    "connect_fee": "0.0000",
+    "held": "0.1500",
+    "duration_seconds": None,
+    "billed_seconds": None,
+    "charged": None,
+    "balance": "5.0000",
+    "cause": None,
+    "flags": [],
+    "explanation": None,
+    "currency": "USD",
 }
 
 
-def documented(answer: type, *statuses: int) -> Callable[[View], View]:
-    """Say in the OpenAPI document what a route answers, and which problems it may have besides 401 and 503."""
+@operation(
+    blueprint,
+    "/calls",
+    body=bodies.AUTHORIZE,
+    answers=("Authorized", "Refused"),
+    problems=(409,),
+    examples=(
+        Example("By number and password", _GRANTED, _ASKED),
+        Example(
+            "By token",
+            _GRANTED,
+            {
+                "call_ref": "a3f1-1700000000.42",
+                "card_token": bodies.TOKEN.example,
+                "destination": "8801712345678",
+                "one_shot": False,
+            },
+        ),
+        Example(
+            "By caller alone",
+            {"outcome": "refused", "reason": "insufficient_balance", "serial": "10000000017"},
+            {"call_ref": "a3f1-1700000000.43", "caller": "+14155550123", "destination": "8801712345678"},
+        ),
+    ),
+)
+def authorize(switch: SwitchIdentity, body: dict[str, Any]) -> dict[str, Any]:
+    """Authorize a call
 
-    def decorate(view: View) -> View:
-        for status in sorted({401, 503, *statuses}):
-            view = blueprint.alt_response(
-                status,
-                schema=shapes.ProblemShape,
-                content_type="application/problem+json",
-                description=_PROBLEMS[status],
-            )(view)
-        view = blueprint.response(200, answer)(view)
-        documented: View = blueprint.doc(security=[{"switch_key": []}])(view)
-        return documented
-
-    return decorate
-
-
-_BODY = (400, 413, 415, 422)
-
-
-@blueprint.before_request
-def identify() -> None:
-    """Every request proves its switch first; nothing else of it is read before."""
-    key = bearer()
-    if key is None:
-        raise Unauthorized("bad_key")
-    g.switch = authenticate_key(db(), key, client_address())
-    call_ref = (request.view_args or {}).get("call_ref")
-    if call_ref is not None and not _CALL_REF.search(call_ref):
-        raise NotFound("call_not_found")  # it can name no call
-
-
-@blueprint.post("/authenticate")
-@blueprint.arguments(shapes.AuthenticateBody)
-@documented(shapes.Authenticated, *_BODY)
-def post_authenticate(body: dict[str, Any]) -> Response:
-    """Prove a card.
-
-    By number and password, by token, or by the caller alone where its batch allows that.
+    Proves the card, checks its state, its callers, how many calls it may make and where to, finds the rate, and
+    reserves the price of the granted seconds. Repeating it gets the first answer; the same call_ref with other facts is
+    a conflict. A refused call_ref may be used again.
     """
-    found = authenticate(
-        db(),
-        installation().vault,
-        switch=_switch(),
-        credentials=_credentials(body),
-        caller=body.get("caller"),
-        access_number=body.get("access_number"),
-        now=now(),
-    )
-    if isinstance(found, Refusal):
-        return _refused(found)
-    return _ok(
-        serial=found.serial,
-        status=found.status,
-        balance=format_amount(found.balance),
-        currency=found.currency,
-        expires_at=_instant(found.expires_at),
-        language=found.language,
-        card_token=found.card_token.value,
-    )
+    here = installation()
+    answer = control.authorize(here.db, here.vault, switch=switch, now=now(), **body)
+    return answers.refused(answer) if isinstance(answer, Refusal) else answers.authorized(answer)
 
 
-@blueprint.post("/calls")
-@blueprint.arguments(shapes.AuthorizeBody)
-@documented(shapes.Authorized, 409, *_BODY)
-def post_calls(body: dict[str, Any]) -> Response:
-    """Authorize a call.
+@operation(
+    blueprint,
+    "/calls/<call_ref>/answer",
+    body=bodies.ANSWER,
+    answers=("Done",),
+    problems=(404, 409),
+    examples=(Example("Answered", answers.OK, {"answered_at": "2026-11-20T12:00:07Z"}),),
+)
+def answer(switch: SwitchIdentity, call_ref: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Say that a call was answered
 
-    Holds what the granted seconds cost. Sent again with the same facts, it gets the first answer.
+    The body may be left out: then it was answered now. A one-shot call needs no answer, but without one it costs
+    nothing if its end is lost.
     """
-    opened = control.authorize(
-        db(),
-        installation().vault,
-        switch=_switch(),
-        call_ref=body["call_ref"],
-        credentials=_credentials(body),
-        caller=body.get("caller"),
-        destination=body["destination"],
-        access_number=body.get("access_number"),
-        one_shot=body["one_shot"],
-        now=now(),
-    )
-    if isinstance(opened, Refusal):
-        return _refused(opened)
-    return _ok(
-        serial=opened.serial,
-        max_seconds=opened.max_seconds,
-        affordable_seconds=opened.affordable_seconds,
-        price_per_minute=format_amount(opened.price_per_minute),
-        connect_fee=format_amount(opened.connect_fee),
-        destination_name=opened.destination_name,
-        balance=format_amount(opened.balance),
-        currency=opened.currency,
-    )
+    control.answer(db(), switch=switch, call_ref=_known(call_ref), now=now(), **body)
+    return answers.OK
 
 
-@blueprint.post("/calls/<call_ref>/answer")
-@blueprint.doc(parameters=[_REF])
-@blueprint.arguments(shapes.AnswerBody)
-@documented(shapes.Outcome, 404, 409, *_BODY)
-def post_answer(body: dict[str, Any], call_ref: str) -> Response:
-    """Say that the other side picked up."""
-    control.answer(db(), switch=_switch(), call_ref=call_ref, now=now(), answered_at=body.get("answered_at"))
-    return _ok()
+@operation(
+    blueprint,
+    "/calls/<call_ref>/progress",
+    body=bodies.PROGRESS,
+    answers=("Progressed",),
+    problems=(404, 409),
+    examples=(
+        Example(
+            "Nine minutes on",
+            {"outcome": "ok", "max_seconds": 1140, "low_balance": False, "remaining_seconds": 13860},
+            {"elapsed_seconds": 540},
+        ),
+    ),
+)
+def progress(switch: SwitchIdentity, call_ref: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Ask for more time
 
-
-@blueprint.post("/calls/<call_ref>/progress")
-@blueprint.doc(parameters=[_REF])
-@blueprint.arguments(shapes.ProgressBody)
-@documented(shapes.Progressed, 404, 409, *_BODY)
-def post_progress(body: dict[str, Any], call_ref: str) -> Response:
-    """Say that the call goes on, and ask for more."""
-    going = control.progress(
-        db(), switch=_switch(), call_ref=call_ref, elapsed_ms=body["elapsed_seconds"], now=now()
-    )
-    return _ok(
-        max_seconds=going.max_seconds,
-        low_balance=going.low_balance,
-        remaining_seconds=going.remaining_seconds,
-    )
-
-
-@blueprint.post("/calls/<call_ref>/end")
-@blueprint.doc(parameters=[_REF])
-@blueprint.arguments(shapes.EndBody)
-@documented(shapes.Ended, 404, 409, *_BODY)
-def post_end(body: dict[str, Any], call_ref: str) -> Response:
-    """Say that the call is over: it is charged, and the rest of the hold released."""
-    ended = control.end(
-        db(),
-        switch=_switch(),
-        call_ref=call_ref,
-        duration_ms=body["duration_seconds"],
-        cause=body.get("cause"),
-        now=now(),
-    )
-    return _ok(
-        charged=format_amount(ended.charged),
-        billed_seconds=ended.billed_seconds,
-        balance=format_amount(ended.balance),
-        currency=ended.currency,
-    )
-
-
-@blueprint.get("/calls/<call_ref>")
-@blueprint.doc(parameters=[_REF])
-@documented(shapes.CallShape, 404)
-def get_call(call_ref: str) -> Response:
-    """Look at a call, live or ended in the last two months."""
-    call = control.show(db(), switch=_switch(), call_ref=call_ref, now=now())
-    return _json(
-        call_ref=call.call_ref,
-        state=call.state,
-        serial=call.serial,
-        caller=call.caller,
-        destination=call.destination,
-        destination_name=call.destination_name,
-        authorized_at=_instant(call.authorized_at),
-        answered_at=_instant(call.answered_at),
-        ended_at=_instant(call.ended_at),
-        one_shot=call.one_shot,
-        max_seconds=call.max_seconds,
-        price_per_minute=format_amount(call.price_per_minute),
-        connect_fee=format_amount(call.connect_fee),
-        held=format_amount(call.held),
-        duration_seconds=call.duration_seconds,
-        billed_seconds=call.billed_seconds,
-        charged=None if call.charged is None else format_amount(call.charged),
-        balance=format_amount(call.balance),
-        currency=call.currency,
-        cause=call.cause,
-        flags=list(call.flags),
-        explanation=call.explanation,
-    )
-
-
-@blueprint.post("/recharges")
-@blueprint.arguments(shapes.RechargeHeaders, location="headers")
-@blueprint.arguments(shapes.RechargeBody)
-@documented(shapes.Recharged, 409, *_BODY)
-def post_recharges(headers: dict[str, Any], body: dict[str, Any]) -> Response:
-    """Recharge a card by a voucher, which is consumed whole.
-
-    Under one Idempotency-Key it counts once.
+    Grants more while the balance lasts; a recharge made meanwhile counts. Ask before the granted seconds are over, such
+    as a minute earlier. Where max_seconds does not grow any more, cut the call there.
     """
-    redeemed = redeem_voucher(
-        db(),
-        installation().vault,
-        switch=_switch(),
-        credentials=_credentials(body),
-        caller=body.get("caller"),
-        voucher_number=body["voucher_number"],
-        voucher_password=Secret(body["voucher_password"]),
-        key=headers["idempotency_key"],
-        now=now(),
-    )
-    if isinstance(redeemed, Refusal):
-        return _refused(redeemed)
-    return _ok(
-        credited=format_amount(redeemed.credited),
-        balance=format_amount(redeemed.balance),
-        currency=redeemed.currency,
+    return answers.progressed(
+        control.progress(db(), switch=switch, call_ref=_known(call_ref), now=now(), **body)
     )
 
 
-@blueprint.get("/rates")
-@blueprint.arguments(shapes.RatesHeaders, location="headers")
-@blueprint.arguments(shapes.RatesQuery, location="query")
-@documented(shapes.Quoted, 400, 404, 422)
-def get_rates(headers: dict[str, Any], query: dict[str, Any]) -> Response:
-    """Ask what a call would cost now, and how long a card could talk."""
-    token = headers.get("card_token")
-    found = quote(
-        db(),
-        installation().vault,
-        switch=_switch(),
-        destination=query["destination"],
-        deck=query.get("deck"),
-        token=Secret(token) if token else None,
-        now=now(),
-    )
-    return _refused(found) if isinstance(found, Refusal) else _quoted(found)
+@operation(
+    blueprint,
+    "/calls/<call_ref>/end",
+    body=bodies.END,
+    answers=("Ended",),
+    problems=(404, 409),
+    examples=(Example("One minute", _CHARGED, {"duration_seconds": 60.5, "cause": 16}),),
+)
+def end(switch: SwitchIdentity, call_ref: str, body: dict[str, Any]) -> dict[str, Any]:
+    """End a call
+
+    Charges what it lasted and releases the rest of what was reserved. Send it for every call that was authorized, with
+    0 seconds where it was not answered, and repeat it until it is answered: a repeated end gets the first answer.
+    """
+    return answers.ended(control.end(db(), switch=switch, call_ref=_known(call_ref), now=now(), **body))
 
 
-def _quoted(found: Quote) -> Response:
-    return _ok(
-        deck=found.deck,
-        currency=found.currency,
-        prefix=found.prefix,
-        destination_name=found.destination_name,
-        price_per_minute=format_amount(found.price_per_minute),
-        connect_fee=format_amount(found.connect_fee),
-        first_increment=found.first_increment,
-        increment=found.increment,
-        grace_seconds=found.grace,
-        affordable_seconds=found.affordable_seconds,
-    )
+@operation(
+    blueprint,
+    "/calls/<call_ref>",
+    method="GET",
+    answers=("Call",),
+    problems=(404,),
+    examples=(Example("A live call", _CALL),),
+)
+def show(switch: SwitchIdentity, call_ref: str) -> dict[str, Any]:
+    """Look at a call
+
+    A live call, or one that ended in the last two months, with its charge explained. A switch sees only its own calls.
+    """
+    return answers.shown(control.show(db(), switch=switch, call_ref=_known(call_ref), now=now()))
 
 
-def _switch() -> SwitchIdentity:
-    switch: SwitchIdentity = g.switch
-    return switch
-
-
-def _credentials(body: dict[str, Any]) -> Credentials:
-    token, password = body.get("card_token"), body.get("password")
-    return Credentials(
-        number=body.get("card_number"),
-        password=Secret(password) if password is not None else None,
-        token=Secret(token) if token is not None else None,
-    )
-
-
-def _ok(**fields: Any) -> Response:
-    return _json(outcome="ok", **fields)
-
-
-def _refused(refusal: Refusal) -> Response:
-    if refusal.retry_after_s is None:
-        return _json(outcome="refused", reason=refusal.reason)
-    return _json(outcome="refused", reason=refusal.reason, retry_after=refusal.retry_after_s)
-
-
-def _json(**fields: Any) -> Response:
-    # Already plain values: nothing is left for a schema to do on the way out.
-    return Response(json.dumps(fields), mimetype="application/json", headers={"Cache-Control": "no-store"})
-
-
-def _instant(at: datetime | None) -> str | None:
-    return None if at is None else at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def _known(call_ref: str) -> str:
+    """The call_ref of an address; one that no call can have is not found."""
+    if not _CALL_REF.fullmatch(call_ref):
+        raise NotFound("call_not_found")
+    return call_ref
