@@ -167,6 +167,8 @@ def _as_unavailable() -> Iterator[None]:
         cause = error.orig if isinstance(error, DBAPIError) else error
         if isinstance(cause, (pg.DeadlockDetected, pg.SerializationFailure, pg.QueryCanceled)):
             raise
+        if isinstance(cause, pg.LockNotAvailable):
+            raise EngineUnavailable("busy") from error
         if isinstance(cause, (pg.DiskFull, pg.ReadOnlySqlTransaction)):
             raise EngineUnavailable("unavailable") from error
         if isinstance(cause, (psycopg.OperationalError, pg.IdleInTransactionSessionTimeout)):

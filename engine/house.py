@@ -6,6 +6,7 @@ that a change counts from the next call on, in every process, without a query of
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,8 @@ from engine import settings
 from engine.db import Database
 from engine.schema import AccessNumber, DestinationGroup, DestinationRules, SettingsHead
 from engine.settings import Settings
+
+_ACCESS_NUMBER = re.compile(r"[0-9]{3,15}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,12 @@ class House:
     groups: dict[str, tuple[str, ...]]
 
     def access(self, number: str | None) -> Access:
-        """The access number, or one without surcharges in the home country where it is not listed."""
+        """The access number, or one without surcharges in the home country where it is not listed.
+
+        What is no number at all (3 to 15 digits) becomes the nameless one.
+        """
         digits = number.lstrip("+") if number else ""
+        digits = digits if _ACCESS_NUMBER.fullmatch(digits) else ""
         found = self.access_numbers.get(digits)
         return found or Access(digits, self.settings.home_country or None)
 

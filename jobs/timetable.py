@@ -45,18 +45,18 @@ class Entry:
 
 def sweep_calls(db: Database, clock: Clock) -> dict[str, Any]:
     """End the calls whose end never came, until none is overdue; warns for each switch that lost some."""
-    settled = voided = 0
+    settled = voided = failed = 0
     switches: dict[int, int] = {}
     while True:
         swept = sweep(db, clock(), _SWEEP_LIMIT)
-        settled, voided = settled + swept.settled, voided + swept.voided
+        settled, voided, failed = settled + swept.settled, voided + swept.voided, failed + swept.failed
         for switch, calls in swept.switches.items():
             switches[switch] = switches.get(switch, 0) + calls
-        if swept.settled + swept.voided < _SWEEP_LIMIT:
+        if swept.seen < _SWEEP_LIMIT or not swept.settled + swept.voided:
             break
     for switch, calls in switches.items():
         structlog.get_logger("jobs.timetable").warning("calls_without_end", switch=switch, calls=calls)
-    return {"settled": settled, "voided": voided}
+    return {"settled": settled, "voided": voided, "failed": failed}
 
 
 def make_partitions(db: Database, clock: Clock) -> dict[str, Any]:

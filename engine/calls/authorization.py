@@ -27,7 +27,7 @@ from engine.errors import Conflict, EngineUnavailable
 from engine.house import Access, House
 from engine.phone import Destination, parse_destination
 from engine.refusal import Refusal
-from engine.vault import Vault
+from engine.vault import Vault, token_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,11 @@ def authorize(
     """Prove the card, check its state, binding, concurrency and destination rules, find the rate and hold the money.
 
     The hold is exactly the charge of the granted seconds: all that is affordable up to the cap where `one_shot`, a
-    slice otherwise. A refused authorization keeps only its attempt, so that asking again asks anew. Raises `Conflict`
-    ("call_ref_conflict") where this switch used the call_ref for another card, destination or caller.
+    slice otherwise. A repeated message gets the first answer, live or ended. A refused authorization keeps only its
+    attempt, so that asking again asks anew. Raises `Conflict` ("call_ref_conflict") where this switch used the
+    call_ref for another card, caller, destination, access number or `one_shot`.
     """
-    asked = {"call_ref": call_ref, "switch_id": switch.id, "cdr_since": now - live.REPEATS_KEPT}
+    asked = _Asked(call_ref, credentials, destination, one_shot)
     for _ in range(live.MAX_TURNS):
         with db.connection() as conn:
             presented, row = read_card(
@@ -82,28 +83,41 @@ def authorize(
                 caller=caller,
                 access_number=access_number,
                 now=now,
-                **asked,
+                call_ref=call_ref,
+                switch_id=switch.id,
             )
+        if row.live_id is not None and credentials.token is not None:
+            # A token that a lock has killed meanwhile still proves a repetition of the call it opened.
+            first = live.find(db, switch, call_ref, now)
+            if first is not None and first.live and first.token == token_digest(credentials.token.value):
+                return _first_answer(presented, first.card_id, asked, first)
         refusal = authentication.prove(db, vault, presented, row)
-        if refusal is None and (row.live_id is not None or row.cdr_id is not None):
-            target = parse_destination(destination, presented.access.country)
-            return _first_answer(db, presented, row, call_ref, target, access_number, one_shot)
-        admitted = refusal is None and authentication.state_refusal(row, presented, inquiry=True) is None
-        refusal = (
-            refusal
-            or authentication.state_refusal(row, presented, inquiry=False)
-            or authentication.binding_refusal(row, presented)
-        )
-        if admitted and (refusal is None or refusal.reason == "empty"):
-            refusal = authentication.admit(db, vault, presented, row) or refusal
-        plan = refusal or _plan(db, presented, row, destination, one_shot)
+        if refusal is not None:
+            authentication.note_refusal(db, presented, row, refusal, destination)
+            return refusal
+        plan = _judge(db, presented, row, asked) if row.live_id is None else None
+        if isinstance(plan, _Plan):
+            answer = _open(db, presented, row, plan, asked)
+            if answer is not None:
+                return answer
+        # Refused, changed since it was read, or a call_ref that is known: it may be a repetition.
+        first = live.find(db, switch, call_ref, now)
+        if first is not None:
+            return _first_answer(presented, row.id, asked, first)
         if isinstance(plan, Refusal):
-            authentication.note_refusal(db, presented, row, plan, destination[:32])
+            authentication.note_refusal(db, presented, row, plan, destination)
             return plan
-        answer = _open(db, presented, row, plan, call_ref, access_number, one_shot)
-        if answer is not None:
-            return answer
     raise EngineUnavailable("busy")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the message says of the call, beside who makes it."""
+
+    call_ref: str
+    credentials: Credentials
+    destination: str
+    one_shot: bool
 
 
 def affordable(rate: Rate, card: Any, access: Access, house: House) -> tuple[Rate, int]:
@@ -123,11 +137,21 @@ class _Plan:
     affordable_s: int
 
 
-def _plan(db: Database, presented: Presented, row: Any, destination: str, one_shot: bool) -> _Plan | Refusal:
+def _judge(db: Database, presented: Presented, row: Any, asked: _Asked) -> _Plan | Refusal:
+    """What a proven card may do: refused by its state or binding, or what the call would be."""
+    refusal = authentication.state_refusal(row, presented, inquiry=False)
+    refusal = refusal or authentication.binding_refusal(row, presented)
+    # An empty card was shown with its right password all the same.
+    if refusal is None or refusal.reason == "empty":
+        refusal = authentication.admit(db, presented, row) or refusal
+    return refusal or _plan(db, presented, row, asked)
+
+
+def _plan(db: Database, presented: Presented, row: Any, asked: _Asked) -> _Plan | Refusal:
     serial = serial_of(row.id)
     if row.live_calls >= row.concurrency:
         return Refusal("too_many_calls", serial=serial)
-    target = parse_destination(destination, presented.access.country)
+    target = parse_destination(asked.destination, presented.access.country)
     if target is None:
         return Refusal("destination_invalid", serial=serial)
     house = presented.house
@@ -142,34 +166,31 @@ def _plan(db: Database, presented: Presented, row: Any, destination: str, one_sh
     if affordable_s == 0:
         return Refusal("insufficient_balance", serial=serial)
     slice_s = max(house.settings.slice_s, rate.first_increment)
-    granted_s = affordable_s if one_shot else min(affordable_s, slice_s)
+    granted_s = affordable_s if asked.one_shot else min(affordable_s, slice_s)
     return _Plan(target, found, rate, granted_s, affordable_s)
 
 
-def _open(
-    db: Database,
-    presented: Presented,
-    row: Any,
-    plan: _Plan,
-    call_ref: str,
-    access_number: str | None,
-    one_shot: bool,
-) -> Authorized | None:
-    """The guarded write of authorize: hold and call together, or None where the card is no longer as it was read."""
+def _open(db: Database, presented: Presented, row: Any, plan: _Plan, asked: _Asked) -> Authorized | None:
+    """The guarded write of authorize: hold and call together, or None where card or call_ref are not as they were read.
+
+    The call_ref is looked for among ended calls in the same statement, so that a message that was delayed for the
+    length of its call opens no second one.
+    """
     rules = presented.house.settings
     rate = plan.rate
-    wait_s = rules.sweep_one_shot_s if one_shot else rules.sweep_slice_s
+    wait_s = rules.sweep_one_shot_s if asked.one_shot else rules.sweep_slice_s
     values = {
         "card_id": row.id,
         "digest": row.digest,
         "hold": charge(rate, plan.granted_s),
         "now": presented.now,
         "switch_id": presented.switch.id,
-        "call_ref": call_ref,
+        "call_ref": asked.call_ref,
+        "cdr_since": presented.now - live.REPEATS_KEPT,
         "caller": presented.caller,
         "destination": plan.destination.e164,
-        "access_number": presented.access.number if access_number else None,
-        "one_shot": one_shot,
+        "access_number": presented.access.number or None,
+        "one_shot": asked.one_shot,
         "granted_s": plan.granted_s,
         "affordable_s": plan.affordable_s,
         "version_id": row.version_id,
@@ -197,7 +218,7 @@ def _open(
     if opened is None:
         return None
     return Authorized(
-        call_ref=call_ref,
+        call_ref=asked.call_ref,
         serial=serial_of(row.id),
         max_seconds=plan.granted_s,
         affordable_seconds=plan.affordable_s,
@@ -209,34 +230,20 @@ def _open(
     )
 
 
-def _first_answer(
-    db: Database,
-    presented: Presented,
-    row: Any,
-    call_ref: str,
-    target: Destination | None,
-    access_number: str | None,
-    one_shot: bool,
-) -> Authorized:
+def _first_answer(presented: Presented, card_id: int, asked: _Asked, first: Any) -> Authorized:
     """What the first authorize with this call_ref answered. Raises `Conflict` where the facts were others."""
-    first = live.find(db, presented.switch, call_ref, presented.now)
-    asked = (
-        row.id,
+    target = parse_destination(asked.destination, presented.access.country)
+    facts = (
+        card_id,
         presented.caller,
         target.e164 if target else None,
-        presented.access.number if access_number else None,
-        one_shot,
+        presented.access.number or None,
+        asked.one_shot,
     )
-    if first is None or asked != (
-        first.card_id,
-        first.caller,
-        first.destination,
-        first.access_number,
-        first.one_shot,
-    ):
+    if facts != (first.card_id, first.caller, first.destination, first.access_number, first.one_shot):
         raise Conflict("call_ref_conflict")
     return Authorized(
-        call_ref=call_ref,
+        call_ref=asked.call_ref,
         serial=serial_of(first.card_id),
         max_seconds=first.first_granted_s,
         affordable_seconds=first.affordable_s,
@@ -244,5 +251,5 @@ def _first_answer(
         connect_fee=first.connect_fee,
         destination_name=first.destination_name,
         balance=first.balance_before,
-        currency=row.currency,
+        currency=first.currency,
     )

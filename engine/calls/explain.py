@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Protocol
 
 from engine.money import format_money
@@ -12,6 +13,7 @@ class Explained(Protocol):
 
     destination_name: str
     prefix: str
+    answered_at: datetime | None
     duration_s: int
     billed_s: int
     price_per_minute: int
@@ -35,8 +37,11 @@ _ROUNDING = {"half_up": "rounded", "up": "rounded up", "down": "rounded down"}
 def explain(cdr: Explained) -> str:
     """One plain English sentence: talked, billed, price, fees, rounding, and who bore what."""
     if cdr.billed_s == 0:
+        where = f"{cdr.destination_name} (prefix {cdr.prefix})"
+        if cdr.answered_at is None:
+            return f"{where}: not answered, so nothing was charged."
         if cdr.duration_s == 0:
-            return f"{cdr.destination_name} (prefix {cdr.prefix}): not answered, so nothing was charged."
+            return f"{where}: answered, but no second of talk is known, so nothing was charged."
         return (
             f"{cdr.destination_name} (prefix {cdr.prefix}): {_spoken(cdr.duration_s)} of talk, within the "
             f"{cdr.grace} free seconds, so nothing was charged."

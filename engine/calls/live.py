@@ -88,24 +88,22 @@ def answer(
 ) -> None:
     """The other side picked up, at `answered_at` where the switch says when.
 
-    The first answer counts; repeating it changes nothing. Raises `NotFound`, `Conflict` ("call_ref_conflict" for
-    another time, "call_ended" for a call that ended unanswered) and `InvalidInput` ("answered_before_start").
+    The first answer counts, also where progress or end told of it sooner; another changes nothing. Raises `NotFound`,
+    `Conflict` ("call_ended" for a call that ended unanswered) and `InvalidInput` ("answered_before_start").
     """
     for _ in range(MAX_TURNS):
         call = must_find(db, switch, call_ref, now)
         if answered_at is not None and answered_at < call.authorized_at - CLOCKS_DIFFER:
             raise InvalidInput("answered_before_start", field="answered_at")
-        # Clocks of switches wander; an answer can only be between the authorization and now.
-        when = max(call.authorized_at, min(answered_at or now, now))
         if call.answered_at is not None:
-            if answered_at is not None and when != call.answered_at:
-                raise Conflict("call_ref_conflict")
+            mark_first_use(db, call, now)  # in case the first message did not get that far
             return
         if not call.live:
             raise Conflict("call_ended")
-        wait = (
-            call.sweep_after - call.authorized_at
-        )  # the grant and the patience after it run from the answer
+        # Clocks of switches wander; an answer can only be between the authorization and now.
+        when = max(call.authorized_at, min(answered_at or now, now))
+        # The grant, and the patience after it, run from the answer.
+        wait = call.sweep_after - call.authorized_at
         with db.connection() as conn:
             done = sql.ANSWER_WRITE.one(
                 conn,

@@ -74,6 +74,8 @@ def end(
             repeated = _repeated_end(db, call, duration_ms, cause, now)
             if repeated is None:
                 continue  # two late ends at once, and the other was first: find its answer
+            if duration_ms > 0:
+                mark_first_use(db, call, now)  # in case the first message did not get that far
             return repeated
         wall_ms = milliseconds(now - call.authorized_at)
         usage = usage_of(call, duration_ms, wall_ms, settings_for(db, call.revision))
@@ -87,9 +89,19 @@ def end(
 
 
 def settle(
-    db: Database, call: Any, usage: Usage, *, duration_ms: int | None, cause: int | None, now: datetime
+    db: Database,
+    call: Any,
+    usage: Usage,
+    *,
+    duration_ms: int | None,
+    cause: int | None,
+    now: datetime,
+    swept: bool = False,
 ) -> Ended | None:
-    """End a live call once: hold, charge, entry and CDR in one statement. None where it is no longer as it was read."""
+    """End a live call once: hold, charge, entry and CDR in one statement. None where it is no longer as it was read.
+
+    `swept`: nobody told of its end; it must still be overdue, with nothing heard of it since it was read.
+    """
     values = {
         "card_id": call.card_id,
         "call_id": call.id,
@@ -111,6 +123,9 @@ def settle(
         if usage.cost <= call.hold:
             values |= {"charged": usage.cost, "flags": list(usage.flags)}
             write = sql.END_WRITE if call.token is None else sql.END_TOKEN_WRITE
+            if swept:
+                values |= {"confirmed_s": call.confirmed_s, "was_answered_at": call.answered_at}
+                write = sql.SWEEP_WRITE
             done = write.one(conn, values)
         else:
             with conn.transaction():

@@ -15,8 +15,6 @@ AUTHORIZE_READ = card_queries(
     , (SELECT v.id FROM deck_version v WHERE v.deck_id = c.deck_id AND v.effective_from <= %(now)s
        ORDER BY v.effective_from DESC, v.id DESC LIMIT 1) AS version_id
     , (SELECT l.id FROM call l WHERE l.switch_id = %(switch_id)s AND l.call_ref = %(call_ref)s) AS live_id
-    , (SELECT d.id FROM cdr d WHERE d.switch_id = %(switch_id)s AND d.call_ref = %(call_ref)s
-       AND d.ended_at >= %(cdr_since)s LIMIT 1) AS cdr_id
     """
 )
 """The card, the deck version in force, and whether this call_ref is known already."""
@@ -30,8 +28,13 @@ _GONE = ", ".join(f"gone.{name.strip()}" for name in _RATED.split(",")).replace(
     "gone.answered_at", "coalesce(gone.answered_at, %(answered_at)s)"
 )
 
+_NOT_ENDED = """NOT EXISTS (
+        SELECT 1 FROM cdr d WHERE d.switch_id = %(switch_id)s AND d.call_ref = %(call_ref)s
+        AND d.ended_at >= %(cdr_since)s
+    )"""
+
 AUTHORIZE_WRITE = Statement(f"""
-    WITH held AS ({ledger.HOLD}),
+    WITH held AS ({ledger.hold(_NOT_ENDED)}),
     opened AS (
         INSERT INTO call (card_id, switch_id, token, hold, sweep_after, {_RATED})
         SELECT id, %(switch_id)s, %(token)s, %(hold)s, %(sweep_after)s,
@@ -55,7 +58,8 @@ FIND_LIVE = Statement("""
 """)
 
 FIND_ENDED = Statement("""
-    SELECT d.*, FALSE AS live, (SELECT revision FROM settings_head WHERE id = 1) AS revision,
+    SELECT d.*, FALSE AS live, NULL::bytea AS token, (SELECT revision FROM settings_head WHERE id = 1) AS revision,
+        (SELECT c.first_used_at FROM card c WHERE c.id = d.card_id) AS first_used_at,
         x.at AS corrected_at, x.duration_ms AS corrected_ms, x.duration_s AS corrected_s, x.cause AS corrected_cause,
         x.billed_s AS corrected_billed_s, x.charged AS corrected_charged,
         x.balance_after AS corrected_balance_after, x.cost AS corrected_cost, x.flags AS corrected_flags
@@ -97,7 +101,7 @@ PROGRESS_WRITE_FREE = Statement(f"""
 """)
 """Note how far the call is, where no more money is held."""
 
-_KEEP_TOKEN = """,
+_KEEP_ALIVE = """,
     kept_token AS (
         UPDATE card_token SET used_at = %(now)s FROM gone
         WHERE card_token.card_id = gone.card_id AND card_token.digest = gone.token
@@ -108,7 +112,7 @@ _END = """
     WITH card_lock AS MATERIALIZED ({lock}),
     gone AS (
         DELETE FROM call USING card_lock
-        WHERE call.card_id = card_lock.id AND call.id = %(call_id)s AND call.hold = %(hold)s
+        WHERE call.card_id = card_lock.id AND call.id = %(call_id)s AND call.hold = %(hold)s {unmoved}
         RETURNING call.*
     ),
     settled AS ({settle}),
@@ -124,13 +128,14 @@ _END = """
 """
 
 
-def _end(entries: str, kept_token: str = "") -> Statement:
+def _end(entries: str, kept_token: str = "", unmoved: str = "") -> Statement:
     return Statement(
         _END.format(
             lock=ledger.LOCK_CARD,
             settle=ledger.SETTLE,
             entries=entries,
             kept_token=kept_token,
+            unmoved=unmoved,
             rated=_RATED,
             gone=_GONE,
         )
@@ -140,11 +145,19 @@ def _end(entries: str, kept_token: str = "") -> Statement:
 END_WRITE = _end(ledger.SETTLE_ENTRY)
 """End a call whose hold covers its cost: hold released, cost taken, entry and CDR written, call gone; or nothing."""
 
-END_TOKEN_WRITE = _end(ledger.SETTLE_ENTRY, _KEEP_TOKEN)
+END_TOKEN_WRITE = _end(ledger.SETTLE_ENTRY, _KEEP_ALIVE)
 """The same for a call that a card_token opened, and which kept it alive."""
 
-END_OVERRUN_WRITE = _end(ledger.OVERRUN_ENTRIES, _KEEP_TOKEN)
+END_OVERRUN_WRITE = _end(ledger.OVERRUN_ENTRIES, _KEEP_ALIVE)
 """The same where the operator bears a part. Run under the card's lock, with a charge computed under it."""
+
+SWEEP_WRITE = _end(
+    ledger.SETTLE_ENTRY,
+    _KEEP_ALIVE,
+    """AND call.sweep_after <= %(now)s AND call.confirmed_s = %(confirmed_s)s
+          AND call.answered_at IS NOT DISTINCT FROM %(was_answered_at)s""",
+)
+"""The same for a call that is overdue, if it still is and nothing was heard of it since it was read."""
 
 READ_FUNDS = Statement("SELECT balance, held FROM card WHERE id = %(card_id)s FOR NO KEY UPDATE")
 

@@ -11,39 +11,57 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import psycopg
+
 from engine.calls import statements as sql
 from engine.calls.live import mark_first_use, rate_of
 from engine.calls.rating import billed_seconds, charge
 from engine.calls.settlement import Usage, settle
 from engine.db import Database
+from engine.errors import EngineUnavailable
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """How many calls were ended with a charge and without, and how many for each switch (by its id)."""
+    """How many calls were ended with a charge and without, how many could not be, and how many of each switch."""
 
     settled: int
     voided: int
+    failed: int
     switches: dict[int, int]
+
+    @property
+    def seen(self) -> int:
+        """All that were looked at and counted."""
+        return self.settled + self.voided + self.failed
 
 
 def sweep(db: Database, now: datetime, limit: int = 500) -> Swept:
-    """End up to `limit` calls that are overdue. Each is a transaction of its own, and may be swept by anybody once."""
+    """End up to `limit` calls that are overdue. Each is a transaction of its own, and may be swept by anybody once.
+
+    One that cannot be ended now (its card is locked by somebody for too long) keeps no other waiting.
+    """
     with db.connection() as conn:
         overdue = sql.SWEEP_READ.all(conn, {"now": now, "limit": limit})
-    settled = voided = 0
+    settled = voided = failed = 0
     switches: Counter[int] = Counter()
     for call in overdue:
         usage = _last_known(call)
-        if settle(db, call, usage, duration_ms=None, cause=None, now=now) is None:
-            continue  # its end came after all, or somebody else swept it
+        try:
+            ended = settle(db, call, usage, duration_ms=None, cause=None, now=now, swept=True)
+            if ended is not None and usage.duration_s > 0:
+                mark_first_use(db, call, now)
+        except (EngineUnavailable, psycopg.Error):
+            failed += 1
+            continue
+        if ended is None:
+            continue  # something was heard of it after all, or somebody else swept it
         switches[call.switch_id] += 1
-        if usage.duration_s > 0:
+        if usage.cost > 0:
             settled += 1
-            mark_first_use(db, call, now)
         else:
             voided += 1
-    return Swept(settled, voided, dict(switches))
+    return Swept(settled, voided, failed, dict(switches))
 
 
 def _last_known(call: Any) -> Usage:

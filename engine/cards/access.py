@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -76,7 +77,8 @@ _FACTS = """
     coalesce(o.failures, 0) AS own_failures, o.blocked_until AS own_blocked_until,
     (SELECT revision FROM settings_head WHERE id = 1) AS revision
 """
-_OF_TOKEN = """,
+_NUMBER = re.compile(r"[0-9]{1,32}", re.ASCII)
+_PROOF_COLUMNS = """,
     t.digest AS token, t.switch_id AS token_switch, t.caller AS token_caller, t.used_at AS token_used_at,
     EXISTS (SELECT 1 FROM call WHERE card_id = c.id AND call.token = t.digest) AS token_calling
 """
@@ -97,7 +99,9 @@ _JOINS = """
 def card_queries(columns: str = "") -> dict[str, Statement]:
     """The query that finds a card, one for each way to present it, with further columns."""
     return {
-        how: Statement(f"SELECT {_FACTS}{_OF_TOKEN if how == TOKEN else ''}{columns} FROM {source} {_JOINS}")
+        how: Statement(
+            f"SELECT {_FACTS}{_PROOF_COLUMNS if how == TOKEN else ''}{columns} FROM {source} {_JOINS}"
+        )
         for how, source in _FROM.items()
     }
 
@@ -123,10 +127,12 @@ def read_card(
     while True:
         access = rules.access(access_number)
         presented = Presented(switch, credentials, parse_caller(caller, access.country), access, rules, now)
+        number = credentials.number
         row: Any = queries[credentials.how].one(
             conn,
             {
-                "number": credentials.number,
+                # What is no number is nobody's; PostgreSQL could not even hold some of it.
+                "number": number if number and _NUMBER.fullmatch(number) else None,
                 "token": token_digest(credentials.token.value) if credentials.token else None,
                 "caller": presented.caller,
                 "source": presented.source,

@@ -8,6 +8,7 @@ right on this card before has a counter of its own, so that a stranger's failure
 from __future__ import annotations
 
 import hmac
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,15 +19,19 @@ from sqlalchemy.orm import Session
 
 from engine import limits
 from engine.cards import access
-from engine.cards.access import CALLER, TOKEN, Credentials, Presented, SwitchLike
+from engine.cards.access import CALLER, NUMBER, TOKEN, Credentials, Presented, SwitchLike
 from engine.cards.serials import serial_of
 from engine.cards.status import grace_end, status_of, validity_end
 from engine.cards.timeline import add_event
-from engine.db import Database, reruns
+from engine.cards.tokens import log_out
+from engine.db import Database, Statement, reruns
+from engine.errors import EngineUnavailable
 from engine.refusal import Refusal
 from engine.vault import Secret, Vault, new_token, token_digest
 
 _NOBODY = bytes(32)
+MAX_TURNS = 5
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 _FIND = access.card_queries()
 
@@ -62,38 +67,44 @@ def authenticate(
     Ok for unused, active, empty and expired cards within grace. The first success starts the validity of a card whose
     batch says so, and binds the caller where the batch binds. Returns a `Refusal` otherwise, and counts the failure.
     """
-    with db.connection() as conn:
-        presented, row = access.read_card(
-            conn,
-            db,
-            vault,
-            _FIND,
-            switch=switch,
-            credentials=credentials,
-            caller=caller,
-            access_number=access_number,
-            now=now,
+    for _ in range(MAX_TURNS):
+        with db.connection() as conn:
+            presented, row = access.read_card(
+                conn,
+                db,
+                vault,
+                _FIND,
+                switch=switch,
+                credentials=credentials,
+                caller=caller,
+                access_number=access_number,
+                now=now,
+            )
+        refusal = (
+            prove(db, vault, presented, row)
+            or state_refusal(row, presented, inquiry=True)
+            or binding_refusal(row, presented)
+            or admit(db, presented, row)
         )
-    refusal = prove(db, vault, presented, row) or state_refusal(row, presented, inquiry=True)
-    if refusal is None and presented.caller is not None:
-        refusal = binding_refusal(row, presented)
-    if refusal is None:
-        refusal = admit(db, vault, presented, row)
-    if refusal is not None:
-        note_refusal(db, presented, row, refusal)
-        return refusal
-    token, card = _issue_token(db, presented, row)
-    return Authenticated(
-        card_id=row.id,
-        serial=serial_of(row.id),
-        status=status_of(card, now),
-        balance=card.balance,
-        available=card.balance - card.held,
-        currency=row.currency,
-        expires_at=card.expires_at,
-        language=presented.access.language or row.language,
-        card_token=token,
-    )
+        if refusal is not None:
+            note_refusal(db, presented, row, refusal)
+            return refusal
+        issued = _issue_token(db, presented, row)
+        if issued is None:
+            continue  # locked, or its password changed, since it was read: look again
+        token, card = issued
+        return Authenticated(
+            card_id=row.id,
+            serial=serial_of(row.id),
+            status=status_of(card, now),
+            balance=card.balance,
+            available=card.balance - card.held,
+            currency=row.currency,
+            expires_at=card.expires_at,
+            language=presented.access.language or row.language,
+            card_token=token,
+        )
+    raise EngineUnavailable("busy")
 
 
 def prove(db: Database, vault: Vault, presented: Presented, row: Any) -> Refusal | None:
@@ -111,12 +122,52 @@ def prove(db: Database, vault: Vault, presented: Presented, row: Any) -> Refusal
         return None if good else _failed(db, presented, row, "caller_unknown")
     blocked_until = row.own_blocked_until if row.source_known else row.blocked_until
     if blocked_until is not None and blocked_until > presented.now:
-        wait_s = -int((presented.now - blocked_until).total_seconds() // 1)
-        return Refusal("throttled", retry_after_s=max(1, wait_s))
+        return _throttled(-int((presented.now - blocked_until).total_seconds() // 1))
+    # After a first failure a try is counted before its password is looked at, so that tries in parallel get no more
+    # guesses than tries in a row. Before it, one look is free: good calls need no write.
+    failed_before = bool(row.own_failures if row.source_known else row.failures)
+    if failed_before:
+        wait_s = _take_try(db, vault, presented, row)
+        if wait_s:
+            return _throttled(wait_s)
     if _password_is_right(vault, presented.credentials, row):
+        if row.failures or row.own_failures:
+            _forget_failures(db, vault, presented)
         return None
-    known = row.id is not None and row.ready_at is not None
-    return _wrong_password(db, vault, presented, row, "wrong_password" if known else "unknown_number")
+    if not failed_before:
+        wait_s = _take_try(db, vault, presented, row)
+        if wait_s:
+            return _throttled(wait_s)
+    return _wrong_password(db, vault, presented, row)
+
+
+def _throttled(wait_s: int) -> Refusal:
+    return Refusal("throttled", retry_after_s=max(1, wait_s))
+
+
+def _counter(vault: Vault, presented: Presented, row: Any) -> bytes:
+    known = row.id is not None and row.source_known
+    return access.counter_key(vault, presented.credentials.number, presented.source if known else "")
+
+
+def _take_try(db: Database, vault: Vault, presented: Presented, row: Any) -> int:
+    rules = presented.house.settings
+    with db.begin() as session:
+        return limits.take_try(
+            session,
+            _counter(vault, presented, row),
+            presented.now,
+            free=rules.free_failures,
+            first_delay_s=rules.first_delay_s,
+            max_delay_s=rules.max_delay_s,
+        )
+
+
+def _forget_failures(db: Database, vault: Vault, presented: Presented) -> None:
+    """The right password begins the count anew, for strangers and for this source."""
+    with db.begin() as session:
+        for source in sorted({"", presented.source}):
+            limits.count_success(session, access.counter_key(vault, presented.credentials.number, source))
 
 
 def _password_is_right(vault: Vault, credentials: Credentials, row: Any) -> bool:
@@ -153,7 +204,7 @@ def state_refusal(row: Any, presented: Presented, *, inquiry: bool) -> Refusal |
 
 def _lifts_lock(row: Any, presented: Presented) -> bool:
     """A lock that wrong passwords brought is lifted by the right one from where it was right before."""
-    return row.locked_by == "failures" and row.source_known and presented.credentials.password is not None
+    return bool(row.locked_by == "failures" and row.source_known and presented.credentials.how == NUMBER)
 
 
 def binding_refusal(row: Any, presented: Presented) -> Refusal | None:
@@ -174,32 +225,27 @@ def _rooms(row: Any) -> int:
     return int(row.max_bound) if row.binding != "none" else int(row.batch_pinless)
 
 
-def admit(db: Database, vault: Vault, presented: Presented, row: Any) -> Refusal | None:
-    """What the first right password from here changes: validity starts, the caller binds, counters are cleared.
+def admit(db: Database, presented: Presented, row: Any) -> Refusal | None:
+    """What the first right password from here changes: the caller binds, validity starts, a lock by failures goes.
 
-    One transaction, and none at all where there is nothing to change, as for most calls. Returns a refusal where
-    another caller bound the last free place meanwhile.
+    One transaction, and none at all where there is nothing to change, as for most calls. Returns a refusal, and
+    changes nothing, where another caller bound the last free place or an operator locked the card meanwhile.
     """
     starts = row.first_used_at is None and row.first_use == "authentication"
     lifts = row.locked_at is not None
-    clears = presented.credentials.number is not None and (row.failures or row.own_failures)
     binds = presented.caller is not None and not row.caller_bound and row.bound < _rooms(row)
-    knows = bool(presented.source) and not row.source_known and presented.credentials.password is not None
-    if not (starts or lifts or clears or binds or knows):
+    knows = bool(presented.source) and not row.source_known and presented.credentials.how == NUMBER
+    if not (starts or lifts or binds or knows):
         return None
     with db.begin() as session:
         session.execute(text("SELECT id FROM card WHERE id = :id FOR NO KEY UPDATE"), {"id": row.id})
+        if binds and not _bind(session, presented, row) and row.binding != "none":
+            return Refusal("caller_not_bound", serial=serial_of(row.id))
+        if lifts and not _lift_lock(session, row.id, presented.now):
+            session.rollback()
+            return Refusal("locked", serial=serial_of(row.id))
         if starts:
             start_validity(session, row, presented.house.zone, presented.now, _actor(presented))
-        if lifts:
-            session.execute(
-                text("UPDATE card SET locked_at = NULL, locked_by = NULL, lock_reason = NULL WHERE id = :id"),
-                {"id": row.id},
-            )
-            add_event(session, row.id, presented.now, "unlock", "cardholder", by="right password")
-        if clears:
-            for source in ("", presented.source):
-                limits.count_success(session, access.counter_key(vault, presented.credentials.number, source))
         if knows:
             session.execute(
                 text(
@@ -208,9 +254,21 @@ def admit(db: Database, vault: Vault, presented: Presented, row: Any) -> Refusal
                 ),
                 {"id": row.id, "source": presented.source, "now": presented.now},
             )
-        if binds and not _bind(session, presented, row) and row.binding != "none":
-            return Refusal("caller_not_bound", serial=serial_of(row.id))
     return None
+
+
+def _lift_lock(session: Session, card_id: int, now: datetime) -> bool:
+    """Lift a lock that failures brought, and no other; False where it is another's by now."""
+    lifted = session.execute(
+        text(
+            "UPDATE card SET locked_at = NULL, locked_by = NULL, lock_reason = NULL"
+            " WHERE id = :id AND (locked_at IS NULL OR locked_by = 'failures') RETURNING id"
+        ),
+        {"id": card_id},
+    ).one_or_none()
+    if lifted is not None:
+        add_event(session, card_id, now, "unlock", "cardholder", by="right password")
+    return lifted is not None
 
 
 def start_validity(session: Session, row: Any, zone: ZoneInfo, now: datetime, actor: str) -> None:
@@ -238,64 +296,85 @@ def _bind(session: Session, presented: Presented, row: Any) -> bool:
             {"id": row.id, "caller": presented.caller},
         )
         return found is not None
-    session.execute(
-        text(
-            "INSERT INTO binding (card_id, caller, pinless, created_at, created_by)"
-            " SELECT :id, CAST(:caller AS varchar), :pinless AND NOT EXISTS"
-            " (SELECT 1 FROM binding WHERE caller = CAST(:caller AS varchar) AND pinless), :now, :actor"
-            " ON CONFLICT (card_id, caller) DO NOTHING"
-        ),
-        {
-            "id": row.id,
-            "caller": presented.caller,
-            "pinless": bool(row.batch_pinless and presented.switch.trusted_callers),
-            "now": presented.now,
-            "actor": _actor(presented),
-        },
+    values = {
+        "id": row.id,
+        "caller": presented.caller,
+        "now": presented.now,
+        "actor": _actor(presented),
+    }
+    for pinless in (True, False):
+        if pinless and not (row.batch_pinless and presented.switch.trusted_callers):
+            continue
+        # PINless for another card already, or becoming so at this moment? Then it binds without.
+        bound = session.execute(_BIND, {**values, "pinless": pinless}).one_or_none()
+        if bound is not None:
+            add_event(session, row.id, presented.now, "bind", _actor(presented), caller=presented.caller)
+            return True
+    return True  # bound to this card by a call at the same moment
+
+
+_BIND = text(
+    "INSERT INTO binding (card_id, caller, pinless, created_at, created_by)"
+    " VALUES (:id, :caller, :pinless, :now, :actor) ON CONFLICT DO NOTHING RETURNING card_id"
+)
+
+
+_PROVEN = """
+    WITH proven AS (
+        SELECT id, damaged_at, locked_at, expires_at, balance, held, first_used_at FROM card
+        WHERE id = %(card_id)s AND digest = %(password)s AND locked_at IS NULL AND damaged_at IS NULL FOR SHARE
+    ),
+"""
+_NEW_TOKEN = Statement(
+    f"""{_PROVEN}
+    kept AS (
+        INSERT INTO card_token (card_id, digest, switch_id, caller, used_at)
+        SELECT id, %(digest)s, %(switch_id)s, %(caller)s, %(now)s FROM proven RETURNING card_id
     )
-    add_event(session, row.id, presented.now, "bind", _actor(presented), caller=presented.caller)
-    return True
+    SELECT proven.* FROM proven, kept
+    """
+)
+_USED_TOKEN = Statement(
+    f"""{_PROVEN}
+    kept AS (
+        UPDATE card_token SET used_at = %(now)s FROM proven
+        WHERE card_token.card_id = proven.id AND card_token.digest = %(digest)s RETURNING card_id
+    )
+    SELECT proven.* FROM proven, kept
+    """
+)
 
 
-def _issue_token(db: Database, presented: Presented, row: Any) -> tuple[Secret, Any]:
-    """A fresh token, or the one that was presented, and the card's facts as they stand now."""
-    token = presented.credentials.token or Secret(new_token("ctt_"))
+def _issue_token(db: Database, presented: Presented, row: Any) -> tuple[Secret, Any] | None:
+    """A fresh token, or the one that was presented, and the card's facts as they stand now.
+
+    None where the card was locked or its password changed since it was read: no token may outlive that.
+    """
+    presented_token = presented.credentials.token
+    token = presented_token or Secret(new_token("ctt_"))
     with db.connection() as conn:
-        card = conn.execute(
-            """
-            WITH issued AS (
-                INSERT INTO card_token (card_id, digest, switch_id, caller, used_at)
-                VALUES (%(card_id)s, %(digest)s, %(switch_id)s, %(caller)s, %(now)s)
-                ON CONFLICT (card_id, digest) DO UPDATE SET used_at = excluded.used_at
-            )
-            SELECT damaged_at, locked_at, expires_at, balance, held, first_used_at FROM card WHERE id = %(card_id)s
-            """,
+        card = (_USED_TOKEN if presented_token else _NEW_TOKEN).one(
+            conn,
             {
                 "card_id": row.id,
+                "password": row.digest,
                 "digest": token_digest(token.value),
                 "switch_id": presented.switch.id,
                 "caller": presented.caller,
                 "now": presented.now,
             },
-        ).fetchone()
-    return token, card
-
-
-def _wrong_password(db: Database, vault: Vault, presented: Presented, row: Any, inner: str) -> Refusal:
-    """Count a wrong password, lock the card where it was one too many, and keep the attempt."""
-    rules = presented.house.settings
-    known_source = row.id is not None and row.source_known
-    key = access.counter_key(vault, presented.credentials.number, presented.source if known_source else "")
-    with db.begin() as session:
-        failures = limits.count_failure(
-            session,
-            key,
-            presented.now,
-            free=rules.free_failures,
-            first_delay_s=rules.first_delay_s,
-            max_delay_s=rules.max_delay_s,
         )
-        if row.id is not None and row.ready_at is not None and failures >= rules.lock_failures:
+    return None if card is None else (token, card)
+
+
+def _wrong_password(db: Database, vault: Vault, presented: Presented, row: Any) -> Refusal:
+    """A wrong password was counted: lock the card where it was one too many, and keep the attempt."""
+    rules = presented.house.settings
+    known = row.id is not None and row.ready_at is not None
+    with db.begin() as session:
+        # Read without its lock, which comes after the card's everywhere.
+        failures = limits.failures_of(session, _counter(vault, presented, row))
+        if known and failures >= rules.lock_failures:
             locked = session.execute(
                 text(
                     "UPDATE card SET locked_at = :now, locked_by = 'failures', lock_reason = :reason"
@@ -304,9 +383,9 @@ def _wrong_password(db: Database, vault: Vault, presented: Presented, row: Any, 
                 {"id": row.id, "now": presented.now, "reason": f"{failures} wrong passwords"},
             ).one_or_none()
             if locked is not None:
-                session.execute(text("DELETE FROM card_token WHERE card_id = :id"), {"id": row.id})
+                log_out(session, row.id)
                 add_event(session, row.id, presented.now, "lock", "failures", failures=failures)
-        _keep_attempt(session, presented, row, inner)
+        _keep_attempt(session, presented, row, "wrong_password" if known else "unknown_number")
     return Refusal("bad_credentials")
 
 
@@ -340,7 +419,7 @@ def _keep_attempt(
             "source": f"switch:{presented.switch.id}",
             "card_id": row.id,
             "caller": presented.caller,
-            "destination": destination,
+            "destination": None if destination is None else _UNPRINTABLE.sub("?", destination)[:32],
             "reason": reason,
         },
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine import idempotency, limits, settings
@@ -20,11 +20,12 @@ from engine.cards.access import counter_key
 from engine.cards.serials import serial_of
 from engine.cards.status import grace_end, validity_end
 from engine.cards.timeline import add_event, checked_reason
+from engine.cards.tokens import log_out
 from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound, Refused
 from engine.house import zone_of
-from engine.people import audit, sessions
-from engine.schema import Batch, Binding, Card, CardToken, KnownSource
+from engine.people import audit
+from engine.schema import Batch, Binding, Card, KnownSource
 from engine.vault import Secret, Vault
 
 MOST_DAYS = 36_500
@@ -61,7 +62,7 @@ def lock(db: Database, *, card_id: int, reason: str, actor: Actor, now: datetime
         changed = card.locked_at is None or card.locked_by == "failures"
         if changed:
             card.locked_at, card.locked_by, card.lock_reason = now, str(actor), why
-            _log_out(session, card_id)
+            log_out(session, card_id)
             tell(session, card_id, "lock", actor, now, why)
         return Changed(serial_of(card_id), changed)
 
@@ -103,7 +104,7 @@ def damage(db: Database, *, card_id: int, reason: str, actor: Actor, now: dateti
             card.damaged_at, card.damaged_by, card.damage_reason = now, str(actor), why
             for binding in session.scalars(select(Binding).where(Binding.card_id == card_id)):
                 binding.pinless = False
-            _log_out(session, card_id)
+            log_out(session, card_id)
             tell(session, card_id, "damage", actor, now, why)
         return Changed(serial_of(card_id), changed)
 
@@ -183,7 +184,7 @@ def reset_password(
         password = Secret("".join(secrets.choice("0123456789") for _ in range(length)))
         card.digest, card.pepper = vault.digest(card.number, password.value), vault.pepper
         card.sealed = None
-        _log_out(session, card_id)
+        log_out(session, card_id)
         _forget_failures(session, vault, card)
         tell(session, card_id, "reset_password", actor, now, why)
         return password
@@ -233,11 +234,6 @@ def check_whole(field: str, value: int, high: int) -> None:
 def _refuse_damaged(card: Card) -> None:
     if card.damaged_at is not None:
         raise Refused("damaged", serial=serial_of(card.id))
-
-
-def _log_out(session: Session, card_id: int) -> None:
-    session.execute(delete(CardToken).where(CardToken.card_id == card_id))
-    sessions.close_all(session, "cardholder", card_id)
 
 
 def _forget_failures(session: Session, vault: Vault, card: Card) -> None:

@@ -1,16 +1,24 @@
-"""Card tokens that nobody can use any more."""
+"""The end of card tokens: with a lock or a password change at once, by being idle in time."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from engine import settings
 from engine.db import Database
+from engine.people import sessions
 
 _MARGIN_S = 3600
 """Dead tokens stay this much longer, so that none goes while a request that found it alive is under way."""
+
+
+def log_out(session: Session, card_id: int) -> None:
+    """Let no earlier proof of a card's password count any more: its tokens and its holder's web sessions end."""
+    session.execute(text("DELETE FROM card_token WHERE card_id = :id"), {"id": card_id})
+    sessions.close_all(session, "cardholder", card_id)
 
 
 def prune(db: Database, now: datetime, limit: int = 10_000) -> int:

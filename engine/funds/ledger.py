@@ -23,12 +23,16 @@ SALES = "sales"
 USAGE = "usage"
 BONUS = "bonus"
 TRANSFER = "transfer"
-FEES = "fees"
-BREAKAGE = "breakage"
 ADJUSTMENT = "adjustment"
 OVERRUN_LOSS = "overrun_loss"
 
-HOLD = """
+
+def hold(condition: str) -> str:
+    """SQL that reserves an amount for a new call, if the card still is as it was read and `condition` holds.
+
+    One row (id, balance), or none.
+    """
+    return f"""
     UPDATE card SET held = held + %(hold)s, live_calls = live_calls + 1
     WHERE id = %(card_id)s
       AND balance - held >= %(hold)s
@@ -36,9 +40,10 @@ HOLD = """
       AND locked_at IS NULL AND damaged_at IS NULL AND released_at IS NOT NULL
       AND (expires_at IS NULL OR expires_at > %(now)s)
       AND digest = %(digest)s
+      AND {condition}
     RETURNING id, balance
-"""
-"""Reserve an amount for a new call, if the card still is as it was read: one row, or none."""
+    """
+
 
 EXTEND_HOLD = """
     UPDATE card SET held = held + %(more)s

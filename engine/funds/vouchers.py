@@ -106,12 +106,13 @@ def _target(
     presented, row = _read(db, vault, switch, credentials, caller, now)
     refusal = authentication.prove(db, vault, presented, row)
     if refusal is not None:
+        authentication.note_refusal(db, presented, row, refusal)
         return refusal
     refusal = authentication.state_refusal(row, presented, inquiry=True)
     if refusal is None and presented.caller is not None:
         refusal = authentication.binding_refusal(row, presented)
     if refusal is None:
-        refusal = authentication.admit(db, vault, presented, row)
+        refusal = authentication.admit(db, presented, row)
     if refusal is None and row.locked_at is None:
         reason = recharge_refusal(row, now, presented.house.zone)
         refusal = Refusal(reason, serial=serial_of(row.id)) if reason else None
@@ -134,6 +135,7 @@ def _voucher(
     presented, row = _read(db, vault, switch, voucher, caller, now)
     refusal = authentication.prove(db, vault, presented, row)
     if refusal is not None:
+        authentication.note_refusal(db, presented, row, refusal)
         return refusal
     refusal = authentication.state_refusal(row, presented, inquiry=False)
     if refusal is not None and refusal.reason not in ("voucher_not_allowed", "empty"):

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, text
 
-PARTITIONED = ("cdr", "attempt")
+PARTITIONED = {"cdr": "ended_at", "attempt": "at"}
+"""The partitioned tables, and the column that says which month a row is of."""
 MONTHS_BEHIND = 1
 MONTHS_AHEAD = 3
 
@@ -30,12 +31,23 @@ def ensure_partitions(connection: Connection, now: datetime) -> None:
 
 
 def ensure_partition(connection: Connection, table: str, month: datetime) -> None:
-    """Make one month's partition of `table` where it is missing."""
-    name = f"{table}_{month:%Y_%m}"
-    if connection.scalar(text("SELECT to_regclass(:name)"), {"name": name}) is None:
-        connection.execute(
-            text(
-                f"CREATE TABLE {name} PARTITION OF {table} "  # names are ours, never input
-                f"FOR VALUES FROM ('{month:%Y-%m-%d}T00:00Z') TO ('{month_start(month, 1):%Y-%m-%d}T00:00Z')"
-            )
-        )
+    """Make one month's partition of `table` where it is missing; rows of that month leave the default partition for it.
+
+    (A clock that was once months ahead, or jobs that did not run for months, may have left some there.)
+    """
+    name = f"{table}_{month:%Y_%m}"  # names and times are ours, never input
+    if connection.scalar(text("SELECT to_regclass(:name)"), {"name": name}) is not None:
+        return
+    column = PARTITIONED[table]
+    first, last = f"'{month:%Y-%m-%d}T00:00Z'", f"'{month_start(month, 1):%Y-%m-%d}T00:00Z'"
+    within = f"{column} >= {first} AND {column} < {last}"
+    strays = connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM {table}_default WHERE {within})"))
+    if strays:
+        connection.execute(text(f"ALTER TABLE {table} DETACH PARTITION {table}_default"))
+    connection.execute(
+        text(f"CREATE TABLE {name} PARTITION OF {table} FOR VALUES FROM ({first}) TO ({last})")
+    )
+    if strays:
+        connection.execute(text(f"INSERT INTO {table} SELECT * FROM {table}_default WHERE {within}"))
+        connection.execute(text(f"DELETE FROM {table}_default WHERE {within}"))
+        connection.execute(text(f"ALTER TABLE {table} ATTACH PARTITION {table}_default DEFAULT"))

@@ -298,7 +298,8 @@ def test_a_caller_is_pinless_for_one_card_at_a_time(db: Database, vault: Vault, 
 
 def test_a_withheld_number_never_binds(db: Database, vault: Vault, line: Line) -> None:
     card = scenes.card(db, vault, name="Single", binding="single")
-    ok(line.authenticate(card, "anonymous"))
+    assert reason(line.authenticate(card, "anonymous")) == "caller_required"
+    assert reason(line.authenticate(card)) == "caller_required"
     with db.begin() as session:
         assert session.scalar(select(Binding.caller)) is None
 

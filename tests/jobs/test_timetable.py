@@ -102,10 +102,10 @@ def test_the_sweep_ends_calls_without_end_and_warns_of_their_switch(db: Database
     switch = scenes.switch(db)
     line = scenes.Line(db, vault, switch)
     line.open(card)
-    assert timetable.sweep_calls(db, at(scenes.NOW)) == {"settled": 0, "voided": 0}
+    assert timetable.sweep_calls(db, at(scenes.NOW)) == {"settled": 0, "voided": 0, "failed": 0}
     with capture_logs() as logs:
         found = timetable.sweep_calls(db, at(scenes.NOW + timedelta(days=1)))
-    assert found == {"settled": 0, "voided": 1}
+    assert found == {"settled": 0, "voided": 1, "failed": 0}
     assert [(each["event"], each["switch"], each["calls"]) for each in logs] == [
         ("calls_without_end", switch.id, 1)
     ]
