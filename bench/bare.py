@@ -17,6 +17,8 @@ from cli.serve import Server
 from engine.calls import statements as sql
 from engine.config import Config
 from engine.db import Database
+from engine.people.switches import _FIND as FIND_KEY
+from engine.vault import token_digest
 
 RATE = {
     "version_id": 1,
@@ -41,9 +43,15 @@ def create_app(url: str) -> Flask:
     app = Flask(__name__)
     db = Database(url)
 
+    def switch_id() -> int:
+        key = request.headers["Authorization"].removeprefix("Bearer ")
+        with db.connection() as conn:
+            switch: int = FIND_KEY.one(conn, {"digest": token_digest(key)}).id
+        return switch
+
     @app.post("/api/v1/calls")
     def authorize() -> Any:
-        body, now = request.get_json(), datetime.now(UTC)
+        switch, body, now = switch_id(), request.get_json(), datetime.now(UTC)
         with db.connection() as conn:
             asked = {
                 "number": body["card_number"],
@@ -54,7 +62,7 @@ def create_app(url: str) -> Flask:
                 "own_counter": b"",
                 "now": now,
                 "call_ref": body["call_ref"],
-                "switch_id": 1,
+                "switch_id": switch,
                 "cdr_since": now - timedelta(days=62),
             }
             card = sql.AUTHORIZE_READ["number"].one(conn, asked)
@@ -76,10 +84,9 @@ def create_app(url: str) -> Flask:
 
     @app.post("/api/v1/calls/<call_ref>/end")
     def end(call_ref: str) -> Any:
-        request.get_json()
-        now = datetime.now(UTC)
+        switch, _, now = switch_id(), request.get_json(), datetime.now(UTC)
         with db.connection() as conn:
-            call = sql.FIND_LIVE.one(conn, {"switch_id": 1, "call_ref": call_ref})
+            call = sql.FIND_LIVE.one(conn, {"switch_id": switch, "call_ref": call_ref})
             values = {
                 "card_id": call.card_id,
                 "call_id": call.id,
