@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,19 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import make_url
+from werkzeug.test import TestResponse
 
 from engine import embedded, migrations
 from engine.config import Config
 from engine.db import Database
 from engine.embedded.place import find_place
+from engine.people.switches import SwitchIdentity, rotate_key
 from engine.refusal import Refusal
 from engine.stock.export import export_batch
 from engine.stock.shredding import shred
 from engine.vault import Vault
+from portal import create_app
+from portal.installation import installation as installation_of_app
 from tests import scenes
 from tests.proof import scaled
 from tests.scenes import NOW, OPERATOR
@@ -105,6 +111,7 @@ def test_no_password_stands_anywhere_in_the_clear(
     line = scenes.Line(db, vault, scenes.switch(db))
     assert not isinstance(line.authenticate(cards[0]), Refusal)
     assert line.authenticate(cards[1].with_password(cards[2].password)) == Refusal("bad_credentials")
+    use_over_http(config, db, cards, line.switch)
     issued = tmp_path / "issued"
     issued.mkdir()
     for form in ("csv", "txt", "xlsx"):
@@ -125,6 +132,33 @@ def test_no_password_stands_anywhere_in_the_clear(
     assert [path.name for path in issued.iterdir() if path.suffix not in (".csv", ".txt", ".xlsx")] == []
     out, err = capfd.readouterr()
     assert passwords_in((out + err).encode(), passwords) == set()
+
+
+def use_over_http(config: Config, db: Database, cards: list[scenes.TestCard], switch: SwitchIdentity) -> None:
+    """Right and wrong passwords, a call, a broken body and a password typed into the wrong page, all logged."""
+    key = rotate_key(db, switch.name, OPERATOR, NOW).value
+    app = create_app(replace(config, database_url=db.url, log_level="debug"))
+    client = app.test_client()
+
+    def post(path: str, body: Any) -> TestResponse:
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return client.post(f"/api/v1/{path}", data=data, headers=headers)
+
+    right = {"card_number": cards[3].number, "password": cards[3].password}
+    wrong = {"card_number": cards[3].number, "password": cards[4].password}
+    assert post("authenticate", wrong).json == {"outcome": "refused", "reason": "bad_credentials"}
+    assert post("authenticate", right).json["outcome"] == "ok"
+    call = {**right, "call_ref": "secret", "destination": scenes.BANGLADESH}
+    assert post("calls", call).json["outcome"] == "ok"
+    assert post("calls/secret/end", {"duration_seconds": 1}).json["outcome"] == "ok"
+    assert post("authenticate", json.dumps(right).encode()[:-1]).status_code == 400
+    assert post("authenticate", {**right, "pin": cards[5].password}).status_code == 422
+    assert post(f"calls/{cards[6].password}/end", {"password": cards[6].password}).status_code == 422
+    assert client.post("/log-in", data={"login": "admin", "password": cards[7].password}).status_code == 403
+    assert client.get(f"/cards/{cards[8].password}").status_code in (302, 303, 404)
+    with app.app_context():
+        installation_of_app().db.close()
 
 
 def test_numbers_stand_in_their_column_and_nowhere_else(
