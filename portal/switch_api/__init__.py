@@ -7,9 +7,9 @@ it, `/api/docs`, is one of the portal's pages.
 operation.py  one operation: key, body, answer, document      problems.py  what is wrong, as problem+json
 body.py       strict JSON                                     fields.py    what a field may hold, as check and schema
 bodies.py     the bodies of requests                          answers.py   what is told, as object and schema
-calls.py      authorize, answer, progress, end, look          cards.py     authenticate, recharge, rates
-health.py     /healthz and /readyz                            openapi.py   the document
-page.py       the document as a page
+calls.py      authorize, answer, progress, end, look          cards.py     authenticate, recharge
+rates.py      what a call would cost                          health.py    /healthz and /readyz
+openapi.py    the document                                    page.py      the document as a page
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from flask import Flask, Response
 
 from portal import errors
 from portal.security import is_api
-from portal.switch_api import calls, cards, health, page, problems
+from portal.switch_api import calls, cards, health, page, problems, rates
 from portal.switch_api.body import MAX_BYTES
 from portal.switch_api.openapi import document
 
@@ -37,10 +37,10 @@ def init_app(app: Flask) -> None:
     api.config.update(MAX_CONTENT_LENGTH=MAX_BYTES, PROVIDE_AUTOMATIC_OPTIONS=False)
     api.url_map.merge_slashes = False
     api.register_error_handler(Exception, problems.answer)
-    spec = document(api, (cards.blueprint, calls.blueprint, health.blueprint))
+    spec = document(api, (cards.blueprint, calls.blueprint, rates.blueprint, health.blueprint))
     text = json.dumps(spec, ensure_ascii=False, indent=2)
 
-    @api.get("/api/openapi.json")
+    @api.get(page.DOCUMENT)
     def openapi() -> Response:
         return Response(text, content_type="application/json", headers=problems.HEADERS)
 

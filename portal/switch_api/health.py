@@ -39,14 +39,20 @@ def _document(name: str, well: str, ill: str) -> dict[str, object]:
     **_document("healthz", "It works.", "The database does not answer, or is not migrated to this version.")
 )
 def healthz() -> Response:
-    """Whether the database answers and is migrated"""
+    """Health
+
+    Whether the database answers and is migrated to this version.
+    """
     return _told(migrations.stands_at_head)
 
 
 @blueprint.route("/readyz")
 @blueprint.doc(**_document("readyz", "Calls can be made.", "Calls cannot be made at the moment."))
 def readyz() -> Response:
-    """Whether calls can be made: healthy, and the database takes writes"""
+    """Readiness
+
+    Whether calls can be made: it is healthy, and the database takes writes.
+    """
     return _told(current_app.extensions[EXTENSION])
 
 

@@ -9,9 +9,11 @@ from typing import Any
 from flask import Flask, render_template
 
 from engine.errors import REASONS
-from portal.switch_api.problems import words
+from engine.messages import sentence
+from portal.switch_api.problems import ENGINE_CODES, SENTENCES, words
 
 ADDRESS = "/api/docs"
+DOCUMENT = "/api/openapi.json"
 
 _TYPES = {
     "string": "text",
@@ -24,11 +26,10 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Part:
-    """A field or parameter: what it is called, what it holds, whether it must be there."""
+    """A field or parameter: what it is called, what it holds, when it must be there."""
 
     name: str
     kind: str
-    needed: str
     meaning: str
 
 
@@ -52,7 +53,9 @@ class Operation:
     text: str
     parameters: tuple[Part, ...]
     fields: tuple[Part, ...]
+    ways: tuple[tuple[str, ...], ...]
     answer: tuple[Part, ...]
+    may_refuse: bool
     examples: tuple[Shown, ...]
     problems: tuple[tuple[str, str], ...]
 
@@ -65,19 +68,26 @@ def init_app(app: Flask, spec: dict[str, Any]) -> None:
         for method, operation in item.items()
         if method in ("get", "post")
     ]
-    reasons = [(reason, words(reason)) for reason in REASONS]
+    shown = {
+        "info": spec["info"],
+        "document": DOCUMENT,
+        "operations": operations,
+        "refusal": _parts(spec, {"$ref": "#/components/schemas/Refused"}),
+        "problem": _parts(spec, {"$ref": "#/components/schemas/Problem"}),
+        "reasons": [(reason, sentence(reason)) for reason in REASONS],
+        "codes": [(code, words(code)) for code in sorted({*SENTENCES, *ENGINE_CODES})],
+    }
 
     @app.get(ADDRESS, endpoint="switch_api_docs")
     def docs() -> str:
-        return render_template(
-            "switch_api/docs.html", info=spec["info"], operations=operations, reasons=reasons
-        )
+        return render_template("switch_api/docs.html", **shown)
 
 
 def _operation(spec: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> Operation:
     parameters = [*spec["paths"][path].get("parameters", []), *operation.get("parameters", [])]
     answer = _json(operation["responses"]["200"])
     body = _json(operation["requestBody"]) if "requestBody" in operation else {}
+    choices = answer["schema"].get("oneOf", [answer["schema"]])
     return Operation(
         anchor=operation["operationId"],
         method=method.upper(),
@@ -85,8 +95,10 @@ def _operation(spec: dict[str, Any], path: str, method: str, operation: dict[str
         title=operation["summary"],
         text=operation.get("description", ""),
         parameters=tuple(_parameter(one) for one in parameters),
-        fields=_parts(spec, body.get("schema"), "in one way to prove the card"),
-        answer=_parts(spec, answer["schema"], "sometimes"),
+        fields=_parts(spec, body.get("schema")),
+        ways=_ways(spec, body.get("schema", {})),
+        answer=_parts(spec, choices[0]),
+        may_refuse=len(choices) > 1,
         examples=_examples(body, answer),
         problems=tuple(
             (status, _resolve(spec, response)["description"])
@@ -111,43 +123,51 @@ def _resolve(spec: dict[str, Any], maybe: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _parts(spec: dict[str, Any], schema: dict[str, Any] | None, at_times: str) -> tuple[Part, ...]:
+def _parts(spec: dict[str, Any], schema: dict[str, Any] | None) -> tuple[Part, ...]:
     """The fields of a schema, or of all its alternatives together."""
     if schema is None:
         return ()
     choices = [_resolve(spec, one) for one in schema.get("oneOf", [schema])]
-    names = dict.fromkeys(name for choice in choices for name in choice_fields(choice))
     parts = []
-    for name in names:
+    for name in dict.fromkeys(name for choice in choices for name in choice["properties"]):
         having = [choice for choice in choices if name in choice["properties"]]
-        must = [choice for choice in having if name in choice.get("required", ())]
-        needed = "always" if len(must) == len(choices) else at_times if must else "no"
-        parts.append(_part(name, having[0]["properties"][name], needed))
+        always = all(name in choice.get("required", ()) for choice in choices)
+        parts.append(_part(name, having[0]["properties"][name], always))
     return tuple(parts)
 
 
-def choice_fields(choice: dict[str, Any]) -> list[str]:
-    """The names of an object's fields."""
-    return list(choice["properties"])
+def _ways(spec: dict[str, Any], schema: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """What each alternative needs that not all do: the ways to prove a card."""
+    needed = [_resolve(spec, one)["required"] for one in schema.get("oneOf", ())]
+    common = set.intersection(*(set(names) for names in needed)) if needed else set()
+    return tuple(tuple(name for name in names if name not in common) for names in needed)
 
 
-def _part(name: str, schema: dict[str, Any], needed: str) -> Part:
-    meaning = schema.get("description", "")
-    allowed = schema.get("enum")
-    if allowed and len(allowed) <= 8:
-        meaning = f"{meaning} One of {', '.join(allowed)}.".strip() if len(allowed) > 1 else f"{allowed[0]}"
+def _part(name: str, schema: dict[str, Any], always: bool) -> Part:
     kind = _TYPES[schema["type"]]
     if schema.get("format") == "date-time":
         kind = "time (RFC 3339)"
     elif schema.get("pattern", "").startswith("^-?[0-9]+"):
         kind = "money, as text"
-    return Part(name, f"{kind} or null" if schema.get("nullable") else kind, needed, meaning)
+    if schema.get("nullable"):
+        kind = f"{kind}, or null"
+    return Part(name, kind if always else f"{kind}; optional", _meaning(schema))
+
+
+def _meaning(schema: dict[str, Any]) -> str:
+    said = [schema.get("description", "")]
+    allowed = schema.get("enum", ())
+    if len(allowed) == 1:
+        said.append(f"Always {allowed[0]}.")
+    elif 1 < len(allowed) <= 8:
+        said.append(f"One of {', '.join(allowed)}.")
+    return " ".join(one for one in said if one)
 
 
 def _parameter(parameter: dict[str, Any]) -> Part:
-    part = _part(parameter["name"], parameter["schema"], "always" if parameter.get("required") else "no")
     where = {"path": "in the path", "query": "behind the ?", "header": "a header"}[parameter["in"]]
-    return Part(part.name, where, part.needed, parameter.get("description", ""))
+    kind = where if parameter.get("required") else f"{where}; optional"
+    return Part(parameter["name"], kind, parameter.get("description", ""))
 
 
 def _examples(body: dict[str, Any], answer: dict[str, Any]) -> tuple[Shown, ...]:

@@ -60,6 +60,16 @@ SENTENCES = {
     "busy": "Too much is going on with this card at once; repeat the request.",
     "internal_error": "Something went wrong on our side; it has been logged.",
 }
+ENGINE_CODES = (
+    "answered_before_start",
+    "call_ended",
+    "call_not_found",
+    "call_ref_conflict",
+    "deck_not_found",
+    "end_too_late",
+    "key_reused",
+)
+"""What the engine may raise at this door besides."""
 _OF_STATUS = {
     400: "bad_request",
     404: "not_found",
