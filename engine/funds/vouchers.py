@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from engine import idempotency, limits
+from engine import idempotency
 from engine.actor import Actor
 from engine.cards import access, authentication
 from engine.cards.access import Credentials, Presented, SwitchLike
@@ -74,7 +74,7 @@ def redeem_voucher(
         source = _voucher(db, vault, target, switch, voucher, caller, now)
         if isinstance(source, Refusal):
             return source
-        redeemed = _redeem(db, vault, target, source, voucher, scope, key, asked)
+        redeemed = _redeem(db, target, source, scope, key, asked)
         if redeemed is not None:
             return redeemed
     raise EngineUnavailable("busy")
@@ -104,15 +104,13 @@ def _target(
 ) -> _Target | Refusal:
     """The card that is to be recharged, proven and fit for it."""
     presented, row = _read(db, vault, switch, credentials, caller, now)
-    refusal = authentication.prove(db, vault, presented, row)
-    if refusal is not None:
-        authentication.note_refusal(db, presented, row, refusal)
-        return refusal
-    refusal = authentication.state_refusal(row, presented, inquiry=True)
-    if refusal is None and presented.caller is not None:
-        refusal = authentication.binding_refusal(row, presented)
-    if refusal is None:
-        refusal = authentication.admit(db, presented, row)
+    refusal = (
+        authentication.prove(db, vault, presented, row)
+        or authentication.state_refusal(row, presented, inquiry=True)
+        or authentication.binding_refusal(row, presented)
+        or authentication.admit(db, presented, row)
+    )
+    # A lock that was just lifted is still in this row; the next look is without it.
     if refusal is None and row.locked_at is None:
         reason = recharge_refusal(row, now, presented.house.zone)
         refusal = Refusal(reason, serial=serial_of(row.id)) if reason else None
@@ -175,14 +173,7 @@ def _read(
 
 
 def _redeem(
-    db: Database,
-    vault: Vault,
-    target: _Target,
-    source: Any,
-    voucher: Credentials,
-    scope: str,
-    key: str,
-    asked: bytes,
+    db: Database, target: _Target, source: Any, scope: str, key: str, asked: bytes
 ) -> Redeemed | None:
     """Move the value, if both cards still are as they were proven; None where they moved meanwhile."""
     now, switch = target.presented.now, target.presented.switch
@@ -208,7 +199,6 @@ def _redeem(
         ledger.post(session, card_id=paper.id, amount=-value, **common)
         balance = ledger.post(session, card_id=card.id, amount=value, **common).balance_after
         _tell(session, card, paper, value, actor, now)
-        limits.count_success(session, access.counter_key(vault, voucher.number))
         reactivate(session, card, actor, now, target.presented.house.zone)
         answer = {"credited": value, "balance": balance, "currency": card.currency}
         idempotency.keep(session, scope, key, answer)

@@ -337,4 +337,5 @@ def test_a_bound_card_is_recharged_only_from_its_phone(db: Database, vault: Vaul
     voucher = scenes.vouchers(db, vault)[0]
     assert isinstance(line.authenticate(card, caller=PHONE), Authenticated)
     assert reason(line.redeem(card, voucher, caller="+8801999999999")) == "caller_not_bound"
+    assert reason(line.redeem(card, voucher)) == "caller_required"
     assert isinstance(line.redeem(card, voucher, caller=PHONE), Redeemed)
