@@ -52,6 +52,7 @@ SENTENCES = {
     "out_of_range": "This number is out of range.",
     "bad_call_ref": "A call_ref has 1 to 128 printable ASCII characters without a slash, and is not . or ..",
     "bad_access_number": "An access number has 3 to 15 digits.",
+    "bad_card_token": "A card_token has 1 to 128 visible ASCII characters.",
     "bad_time": "This is not a time as RFC 3339 writes it, with a zone, such as 2026-11-20T12:00:00Z.",
     "credentials_missing": "Send card_token, or card_number with password, or caller alone.",
     "credentials_mixed": "Send card_token, or card_number with password, and not both.",
