@@ -1,6 +1,6 @@
 """What people read when something is wrong: what happened in plain words, and a way on. Never a trace or a code.
 
-Errors below `/api/` belong to the switch API: it leaves its handler in `app.extensions[API_ERRORS]`.
+The switch API is an application of its own and has its own errors.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import structlog
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, default_exceptions
@@ -16,10 +16,8 @@ from werkzeug.exceptions import HTTPException, default_exceptions
 from engine.errors import EngineError, EngineUnavailable, InvalidInput, NotFound, Unauthorized
 from portal import requestlog
 from portal.respond import into_notices, respond, this_address, wants_part
-from portal.security import is_api
 from portal.sessions import known_person
 
-API_ERRORS = "cardtone_api_errors"
 RETRY_AFTER_S = 5
 
 
@@ -63,9 +61,6 @@ def init_app(app: Flask) -> None:
 
 def on_http_error(error: HTTPException) -> ResponseReturnValue:
     """An error that a status names."""
-    if is_api(request.path) and API_ERRORS in current_app.extensions:
-        answer: ResponseReturnValue = current_app.extensions[API_ERRORS](error)
-        return answer
     if isinstance(error, CSRFError):
         return page(403, FORGED)
     status = error.code or 500
@@ -80,9 +75,6 @@ def on_http_error(error: HTTPException) -> ResponseReturnValue:
 
 def on_engine_error(error: EngineError) -> ResponseReturnValue:
     """A rule of the engine that no form said more about, or an engine that cannot work now."""
-    if is_api(request.path) and API_ERRORS in current_app.extensions:
-        answer: ResponseReturnValue = current_app.extensions[API_ERRORS](error)
-        return answer
     for kind, status in _ENGINE_STATUS:
         if isinstance(error, kind):
             response = page(status)
@@ -95,9 +87,6 @@ def on_engine_error(error: EngineError) -> ResponseReturnValue:
 def on_crash(error: Exception) -> ResponseReturnValue:
     """A defect. What it says may hold what must not be logged: only its kind and where it was are."""
     structlog.get_logger("portal").error("crash", **requestlog.described(error))
-    if is_api(request.path) and API_ERRORS in current_app.extensions:
-        answer: ResponseReturnValue = current_app.extensions[API_ERRORS](error)
-        return answer
     return page(500)
 
 

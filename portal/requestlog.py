@@ -20,7 +20,6 @@ from flask import Flask, Response, g, request
 
 from engine.cards.serials import card_id_of
 from engine.errors import InvalidInput
-from portal.security import is_api
 
 _DIGITS = re.compile(r"\d{6,}")
 
@@ -54,8 +53,7 @@ def init_app(app: Flask) -> None:
 
     @app.after_request
     def end(response: Response) -> Response:
-        # A switch asks hundreds of times a second and its calls are in the database: only its errors are logged.
-        if request.endpoint != "static" and (response.status_code >= 400 or not is_api(request.path)):
+        if request.endpoint != "static":
             structlog.get_logger("portal").info(
                 "request",
                 id=reference(),

@@ -10,8 +10,7 @@ from __future__ import annotations
 import ipaddress
 from datetime import timedelta
 
-from flask import Flask, Request, Response, request
-from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from flask import Flask, Response, request
 from flask_wtf.csrf import CSRFError, CSRFProtect
 
 from portal.installation import installation
@@ -44,15 +43,6 @@ MAX_FORM_BYTES = 1_000_000
 _csrf = CSRFProtect()
 
 
-class Sessions(SecureCookieSessionInterface):
-    """Flask's signed cookie, for people alone: what a switch asks has no session, and none is looked for."""
-
-    def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
-        if request.path.startswith("/api/v1/"):
-            return self.make_null_session(app)
-        return super().open_session(app, request)
-
-
 def init_app(app: Flask, *, secure: bool) -> None:
     """Set cookies, limits, headers and the guard of writes. `secure`: served over HTTPS, as production is."""
     app.config.update(
@@ -70,7 +60,6 @@ def init_app(app: Flask, *, secure: bool) -> None:
         WTF_CSRF_SSL_STRICT=False,  # asks for a Referer, which our own pages withhold; Sec-Fetch-Site is asked instead
         WTF_CSRF_HEADERS=["X-CSRF-Token"],
     )
-    app.session_interface = Sessions()
     _csrf.init_app(app)
     app.before_request(guard_writes)
 

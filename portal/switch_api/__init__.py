@@ -20,7 +20,6 @@ from typing import Any
 
 from flask import Flask, Response
 
-from portal import errors
 from portal.security import is_api
 from portal.switch_api import calls, cards, health, page, problems, rates
 from portal.switch_api.body import MAX_BYTES
@@ -45,7 +44,6 @@ def init_app(app: Flask) -> None:
         return Response(text, content_type="application/json", headers=problems.HEADERS)
 
     app.extensions[EXTENSION] = api
-    app.extensions[errors.API_ERRORS] = problems.answer
     page.init_app(app, spec)
     pages = app.wsgi_app
 
