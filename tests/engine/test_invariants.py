@@ -25,9 +25,11 @@ from engine.reports.verify import verify
 from engine.schema import Cdr, LedgerEntry
 from engine.vault import Vault
 from tests import scenes
-from tests.processes import run_together
+from tests.processes import preload, run_together
 from tests.proof import scaled
 from tests.scenes import BANGLADESH, BRITAIN, NOW, OPERATOR, USD, Line, TestCard, facts
+
+preload(__name__)
 
 SECOND = USD("0.01")
 DECK = """prefix,destination,price,connect fee,first increment,increment
