@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import product
+from itertools import cycle, product
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -211,16 +211,17 @@ def test_a_link_lost_at_any_statement_is_mended_and_the_write_counts_once(
     db: Database, vault: Vault, keys: Keys, proxy: Proxy
 ) -> None:
     cuts, chance = scaled(200, 24), random.Random(3)
-    stage = Stage(db, vault, keys, cuts + 3 * len(WRITES))
+    stage = Stage(db, vault, keys, 2 * cuts + 3 * len(WRITES))
     through = Database(proxy.url)
     lengths = {name: _length(proxy, through, stage, name) for name in WRITES}
-    for cut in range(cuts):
-        name = list(WRITES)[cut % len(WRITES)]
+    happened, names = 0, cycle(WRITES)
+    while happened < cuts:
+        name = next(names)
         before, write, balance, held = WRITES[name]
         scene = stage.scene(before)
         proxy.arm(chance.randint(1, lengths[name]), done=chance.random() < 0.6)
         told = write(through, scene)
-        assert proxy.fired == 1
+        happened += proxy.fired  # a write on fresh links may be over before its last statement on old ones
         assert write(db, scene) == told
         assert stage.stands(scene, balance, held), name
     through.close()
