@@ -148,12 +148,15 @@ class RatedCall:
 
 
 class Call(RatedCall, Base):
-    """A call from its authorization until it ends: small and hot. `hold` is what it reserves on its card."""
+    """A call from its authorization until it ends: small and hot. `hold` is what it reserves on its card.
+
+    `switch_id` has no foreign key: each call would lock its switch's row, the one row that all calls share.
+    """
 
     __tablename__ = "call"
     card_id: Mapped[BigId] = mapped_column(ForeignKey("card.id"), primary_key=True)
     id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
-    switch_id: Mapped[BigId] = mapped_column(ForeignKey("switch.id"))
+    switch_id: Mapped[BigId]
     token: Mapped[bytes | None]
     hold: Mapped[Micros]
     confirmed_s: Mapped[int] = mapped_column(server_default=text("0"))

@@ -517,7 +517,6 @@ def upgrade() -> None:
         sa.Column("rounding", sa.Text(), nullable=False),
         sa.CheckConstraint("hold >= 0 AND granted_s > 0 AND confirmed_s >= 0", name=op.f("ck_call_hold")),
         sa.ForeignKeyConstraint(["card_id"], ["card.id"], name=op.f("fk_call_card_id_card")),
-        sa.ForeignKeyConstraint(["switch_id"], ["switch.id"], name=op.f("fk_call_switch_id_switch")),
         sa.PrimaryKeyConstraint("card_id", "id", name=op.f("pk_call")),
         postgresql_with={"fillfactor": 70},
     )
