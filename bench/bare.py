@@ -17,7 +17,7 @@ from cli.serve import Server
 from engine.calls import statements as sql
 from engine.config import Config
 from engine.db import Database
-from engine.people.switches import _FIND as FIND_KEY
+from engine.people.switches import FIND as FIND_KEY
 from engine.vault import token_digest
 
 RATE = {

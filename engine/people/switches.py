@@ -61,12 +61,13 @@ class SwitchView:
     keys: tuple[KeyView, ...]
 
 
-_FIND = Statement(
+FIND = Statement(
     """
     SELECT s.id, s.name, s.trusted_callers, s.addresses FROM switch_key k JOIN switch s ON s.id = k.switch_id
     WHERE k.digest = %(digest)s AND k.revoked_at IS NULL AND s.revoked_at IS NULL
     """
 )
+"""The switch of a key's digest, if both are live."""
 
 
 @reruns
@@ -77,7 +78,7 @@ def authenticate_key(db: Database, key: str, address: str | None) -> SwitchIdent
     is not on the switch's list.
     """
     with db.connection() as conn:
-        row = _FIND.one(conn, {"digest": token_digest(key)})
+        row = FIND.one(conn, {"digest": token_digest(key)})
     if row is None or not (row.addresses is None or _listed(tuple(row.addresses), address)):
         raise Unauthorized("bad_key")
     return SwitchIdentity(row.id, row.name, row.trusted_callers)
