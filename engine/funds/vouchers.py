@@ -63,21 +63,28 @@ def redeem_voucher(
     voucher = Credentials(voucher_number, voucher_password)
     asked = _fingerprint(vault, credentials, voucher, caller)
     scope = f"switch:{switch.id}"
-    with db.begin() as session:
-        first = idempotency.find(session, scope, key, asked)
+    first = _first_answer(db, scope, key, asked)
     if first is not None:
-        return Redeemed(**first)
+        return first
     for _ in range(MAX_TURNS):
         target = _target(db, vault, switch, credentials, caller, now)
-        if isinstance(target, Refusal):
-            return target
-        source = _voucher(db, vault, target, switch, voucher, caller, now)
-        if isinstance(source, Refusal):
-            return source
+        source = target if target.refusal else _voucher(db, vault, switch, voucher, caller, now, target.row)
+        if source.refusal is not None:
+            # Used, perhaps, by this very request, which came twice at once.
+            first = _first_answer(db, scope, key, asked)
+            if first is None:
+                authentication.note_refusal(db, source.presented, source.row, source.refusal)
+            return first or source.refusal
         redeemed = _redeem(db, target, source, scope, key, asked)
         if redeemed is not None:
             return redeemed
     raise EngineUnavailable("busy")
+
+
+def _first_answer(db: Database, scope: str, key: str, asked: bytes) -> Redeemed | None:
+    with db.begin() as session:
+        first = idempotency.find(session, scope, key, asked)
+    return None if first is None else Redeemed(**first)
 
 
 def _fingerprint(vault: Vault, target: Credentials, voucher: Credentials, caller: str | None) -> bytes:
@@ -89,9 +96,12 @@ def _fingerprint(vault: Vault, target: Credentials, voucher: Credentials, caller
 
 
 @dataclass(frozen=True, slots=True)
-class _Target:
+class _Proven:
+    """A card that was presented, as it was read, and why it won't do, if so."""
+
     presented: Presented
     row: Any
+    refusal: Refusal | None
 
 
 def _target(
@@ -101,7 +111,7 @@ def _target(
     credentials: Credentials,
     caller: str | None,
     now: datetime,
-) -> _Target | Refusal:
+) -> _Proven:
     """The card that is to be recharged, proven and fit for it."""
     presented, row = _read(db, vault, switch, credentials, caller, now)
     refusal = (
@@ -114,40 +124,35 @@ def _target(
     if refusal is None and row.locked_at is None:
         reason = recharge_refusal(row, now, presented.house.zone)
         refusal = Refusal(reason, serial=serial_of(row.id)) if reason else None
-    if refusal is not None:
-        authentication.note_refusal(db, presented, row, refusal)
-        return refusal
-    return _Target(presented, row)
+    return _Proven(presented, row, refusal)
 
 
 def _voucher(
     db: Database,
     vault: Vault,
-    target: _Target,
     switch: SwitchLike,
     voucher: Credentials,
     caller: str | None,
     now: datetime,
-) -> Any:
-    """The voucher's row, proven and good for this card, or a `Refusal`."""
+    target: Any,
+) -> _Proven:
+    """The voucher, proven and good for the card `target`."""
     presented, row = _read(db, vault, switch, voucher, caller, now)
     refusal = authentication.prove(db, vault, presented, row)
-    if refusal is not None:
-        authentication.note_refusal(db, presented, row, refusal)
-        return refusal
-    refusal = authentication.state_refusal(row, presented, inquiry=False)
-    if refusal is not None and refusal.reason not in ("voucher_not_allowed", "empty"):
-        pass
-    elif row.kind != "voucher":
-        refusal = Refusal("voucher_not_allowed", serial=serial_of(row.id))
-    elif row.balance == 0:
-        refusal = Refusal("voucher_used", serial=serial_of(row.id))
-    elif row.currency != target.row.currency:
-        refusal = Refusal("currency_mismatch", serial=serial_of(row.id))
-    else:
-        return row
-    authentication.note_refusal(db, presented, row, refusal)
-    return refusal
+    if refusal is None:
+        refusal = authentication.state_refusal(row, presented, inquiry=False)
+        if refusal is None or refusal.reason in ("voucher_not_allowed", "empty"):
+            reason = _voucher_reason(row, target)
+            refusal = Refusal(reason, serial=serial_of(row.id)) if reason else None
+    return _Proven(presented, row, refusal)
+
+
+def _voucher_reason(row: Any, target: Any) -> str | None:
+    if row.kind != "voucher":
+        return "voucher_not_allowed"
+    if row.balance == 0:
+        return "voucher_used"
+    return "currency_mismatch" if row.currency != target.currency else None
 
 
 def _read(
@@ -173,7 +178,7 @@ def _read(
 
 
 def _redeem(
-    db: Database, target: _Target, source: Any, scope: str, key: str, asked: bytes
+    db: Database, target: _Proven, source: _Proven, scope: str, key: str, asked: bytes
 ) -> Redeemed | None:
     """Move the value, if both cards still are as they were proven; None where they moved meanwhile."""
     now, switch = target.presented.now, target.presented.switch
@@ -182,9 +187,9 @@ def _redeem(
         first = idempotency.claim(session, scope, key, asked, now)
         if first is not None:
             return Redeemed(**first)
-        ledger.lock_cards(session, target.row.id, source.id)
-        card, paper = lock_target(session, target.row.id), lock_target(session, source.id)
-        if _moved(card, target.row) or _moved(paper, source) or paper.balance != source.balance:
+        ledger.lock_cards(session, target.row.id, source.row.id)
+        card, paper = lock_target(session, target.row.id), lock_target(session, source.row.id)
+        if _moved(card, target.row) or _moved(paper, source.row) or paper.balance != source.row.balance:
             session.rollback()
             return None
         value: int = paper.balance

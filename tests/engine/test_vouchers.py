@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -215,12 +216,16 @@ def test_racers_on_a_heap_of_vouchers_get_each_of_them_once(db: Database, vault:
     assert sum(facts(db, card).balance for card in cards) == count * USD("1")
 
 
-def test_racing_duplicates_of_one_request_get_one_answer(
-    line: Line, card: TestCard, voucher: TestCard
-) -> None:
+def test_racing_duplicates_of_one_request_get_one_answer(db: Database, vault: Vault, line: Line) -> None:
+    vouchers = scenes.vouchers(db, vault, scaled(100, 20), "1.00")
+    cards = scenes.batch(db, vault, len(vouchers), "5.00")
     with ThreadPoolExecutor(8) as pool:
-        answers = set(pool.map(lambda _: line.redeem(card, voucher), range(8)))
-    assert answers == {Redeemed(USD("10"), USD("15"), "USD")}
+        for card, voucher in zip(cards, vouchers, strict=True):
+            line.authenticate(card)
+            ask = partial(line.redeem, card, voucher, key=voucher.serial)
+            answers = {asked.result() for asked in [pool.submit(ask) for _ in range(8)]}
+            assert answers == {Redeemed(USD("1"), USD("6"), "USD")}
+    assert attempts(db) == []
 
 
 def test_a_reset_between_the_proof_and_the_lock_is_noticed(
