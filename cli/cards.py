@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cli.app import Context, with_context
-from cli.cardtexts import card_data, card_text, when
+from cli.cardtexts import card_data, card_text, until
 from engine import house
 from engine.actor import CONSOLE
 from engine.cards import binding, lifecycle, queries
@@ -173,10 +173,9 @@ def extend(context: Context, serial: str, days: int, key: str | None, reason: st
         actor=CONSOLE,
         now=context.clock(),
     )
-    until = when(done.expires_at, house.current(context.db).zone)
     context.answer(
         {"serial": done.serial, "expires_at": done.expires_at.isoformat()},
-        f"The card {done.serial} is valid until {until}.",
+        f"The card {done.serial} is valid until {until(done.expires_at, house.current(context.db).zone)}.",
     )
 
 

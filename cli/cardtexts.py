@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +16,14 @@ from engine.money import format_amount, format_money
 def when(at: datetime, zone: ZoneInfo) -> str:
     """A time to the minute, in the operator's zone."""
     return f"{at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+
+
+def until(at: datetime, zone: ZoneInfo) -> str:
+    """When something is over: `the end of 2026-05-03` where that is a midnight of the operator's zone."""
+    local = at.astimezone(zone)
+    if local.time() != time.min:
+        return when(at, zone)
+    return f"the end of {local.date() - timedelta(days=1)}"
 
 
 def card_text(card: CardPage, zone: ZoneInfo) -> str:
@@ -51,7 +59,7 @@ def _facts(card: CardPage, zone: ZoneInfo) -> Iterator[tuple[str, str]]:
     yield "First used", when(card.first_used_at, zone) if card.first_used_at else "never"
     yield "Valid until", _validity(card, zone)
     if card.expires_at and card.grace_until and card.grace_until > card.expires_at:
-        yield "Grace until", when(card.grace_until, zone)
+        yield "Grace until", until(card.grace_until, zone)
     if card.deck:
         yield "Rate deck", card.deck
     if card.reseller:
@@ -68,7 +76,7 @@ def _act(at: datetime, actor: str | None, reason: str | None, zone: ZoneInfo) ->
 
 def _validity(card: CardPage, zone: ZoneInfo) -> str:
     if card.expires_at is not None:
-        return when(card.expires_at, zone)
+        return until(card.expires_at, zone)
     return f"{card.validity_days} days after its first use" if card.validity_days else "for ever"
 
 

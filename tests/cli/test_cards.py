@@ -185,7 +185,10 @@ def test_extend_says_until_when(cardtone: Cardtone, line: Line, card: TestCard) 
     assert before is not None
     told = cardtone("cards", "extend", card.serial, "--days", "10", "--json").json
     assert datetime.fromisoformat(told["expires_at"]) == before + timedelta(days=10)
-    assert "UTC" in cardtone("cards", "extend", card.serial, "--days", "1").out
+    last_day = (before + timedelta(days=10)).date()
+    said = cardtone("cards", "extend", card.serial, "--days", "1").out
+    assert said == f"The card {card.serial} is valid until the end of {last_day}.\n"
+    assert f"the end of {last_day}" in cardtone("cards", "show", card.serial).out
 
 
 def test_a_reset_password_is_shown_once_and_works(cardtone: Cardtone, line: Line, card: TestCard) -> None:
