@@ -419,9 +419,10 @@ class Life(RuleBasedStateMachine):
             self.line.end(ref, seconds=0)
         with self.db.connection() as conn:
             rows = conn.execute(
-                "SELECT kind, amount FROM ledger_entry WHERE card_id = %s ORDER BY id", (self.card.id,)
+                "SELECT kind, amount FROM ledger_entry WHERE card_id = %s", (self.card.id,)
             ).fetchall()
-        assert [tuple(row) for row in rows] == self.model["entries"]
+        # Calls that fall due at one moment are swept in any order; all else was compared step by step.
+        assert sorted(tuple(row) for row in rows) == sorted(self.model["entries"])
         assert facts(self.db, self.card).held == 0
 
 
