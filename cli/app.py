@@ -60,7 +60,14 @@ class Context:
 
     @cached_property
     def db(self) -> Database:
-        """The database, known to be migrated. Raises `InstallationError` where it is not."""
+        """The database, known to be migrated. Raises `InstallationError` where it is not, or there is none.
+
+        Only `up`, `serve` and `db upgrade` begin an installation; a command from another folder must not.
+        """
+        if not self.config.database_url and not self.config.home.is_dir():
+            raise InstallationError(
+                f"There is no installation in {self.config.home}; set CARDTONE_HOME, or begin one with `cardtone up`."
+            )
         require_current(self.database_url)
         db = Database(self.database_url)
         self._closing.callback(db.close)
