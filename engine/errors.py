@@ -46,6 +46,10 @@ class Unauthorized(EngineError):
     """A key, session or token is unknown, revoked or over."""
 
 
+class Forbidden(EngineError):
+    """Whoever asks may not do this (`engine.permissions`)."""
+
+
 class EngineUnavailable(EngineError):
     """The database cannot be reached or cannot write now; nothing was acknowledged. Ask again later."""
 

@@ -44,6 +44,7 @@ ENGINE: Sentences = {
     "seal_broken": "A sealed password can't be opened: it was changed, or belongs to another card.",
     "master_key_missing": "The master key of version {version} is missing; without it sealed passwords stay closed.",
     "work_not_found": "There is no such work.",
+    "not_permitted": "Your role doesn't allow this. Ask somebody whose role does.",
     "work_not_stopped": "This work has not failed and was not cancelled; there is nothing to go on with.",
     "work_cancelled": "The work was cancelled.",
     "work_lost": "Somebody else goes on with this work.",
@@ -112,6 +113,8 @@ PEOPLE: Sentences = {
 
 CARDS: Sentences = {
     "card_not_found": "There is no such card.",
+    "account_not_found": "There is no such account, or it was closed.",
+    "account_exhausted": "The account has not enough credit left. Deposit to it, or raise its limit, and try again.",
     "nothing_to_extend": "The card has no expiry date yet; its validity begins with its first use, or never ends.",
     "bad_caller": "{value} is not a caller; write it like +14155550123.",
     "binding_off": "The cards of the batch {name} are not bound to callers.",

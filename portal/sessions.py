@@ -46,7 +46,7 @@ class Person:
     @property
     def actor(self) -> Actor:
         """This person as the engine's commands take them."""
-        return Actor(self.realm, self.id, self.name)
+        return Actor(self.realm, self.id, self.name, self.role)
 
 
 def init_app(app: Flask) -> None:

@@ -35,7 +35,7 @@ from engine.vault import Sealer, Secret, Vault
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 """When the worlds begin. The clock of a test stands until it is moved."""
 
-OPERATOR = Actor("staff", 1, "Operator")
+OPERATOR = Actor("staff", 1, "Operator", "admin")
 BANGLADESH = "8801712345678"
 BRITAIN = "442079460000"
 

@@ -22,6 +22,7 @@ from engine.errors import Conflict, InvalidInput, NotFound
 from engine.money import MICROS
 from engine.names import checked_name
 from engine.people import audit
+from engine.permissions import command
 from engine.schema import AccessNumber
 
 MOST_SURCHARGE = 1_000_000 * MICROS
@@ -44,6 +45,7 @@ class AccessNumberView:
     disabled_at: datetime | None
 
 
+@command("access_number.add")
 def add_access_number(
     db: Database,
     number: str,
@@ -83,6 +85,7 @@ def add_access_number(
         return _view(_locked(session, added))
 
 
+@command("access_number.change")
 def change_access_number(
     db: Database,
     number: str,
@@ -121,6 +124,7 @@ def change_access_number(
         return _view(row)
 
 
+@command("access_number.disable")
 def disable_access_number(db: Database, number: str, actor: Actor, now: datetime) -> AccessNumberView:
     """Treat the number as not listed from the next call on. Calls that are live keep the rate they were told.
 
@@ -135,6 +139,7 @@ def disable_access_number(db: Database, number: str, actor: Actor, now: datetime
         return _view(row)
 
 
+@command("access_number.enable")
 def enable_access_number(db: Database, number: str, actor: Actor, now: datetime) -> AccessNumberView:
     """List a disabled number again. Raises `NotFound`, `Conflict("access_number_enabled")`."""
     with db.begin() as session:

@@ -23,6 +23,7 @@ from engine.errors import Conflict, InvalidInput
 from engine.money import parse_currency
 from engine.names import checked_name, tidied
 from engine.people import audit
+from engine.permissions import command
 from engine.schema import Deck, DeckVersion
 
 LAST_YEAR = 2100
@@ -89,6 +90,7 @@ class _Terms:
     deck_id: int | None
 
 
+@command("deck.import")
 def import_deck(
     db: Database,
     *,

@@ -22,6 +22,7 @@ from engine.errors import Conflict, InvalidInput, NotFound
 from engine.house import Rules
 from engine.names import checked_name, sought
 from engine.people import audit
+from engine.permissions import command
 from engine.phone import GROUPS
 from engine.schema import DestinationGroup, DestinationRules
 
@@ -68,6 +69,7 @@ def _in_any(
     )
 
 
+@command("destination_group.set")
 def set_group(db: Database, name: str, prefixes: Iterable[str], actor: Actor, now: datetime) -> GroupView:
     """Make a group, or give one that exists these prefixes in place of its old ones.
 
@@ -97,6 +99,7 @@ def set_group(db: Database, name: str, prefixes: Iterable[str], actor: Actor, no
     return GroupView(name, tuple(wanted))
 
 
+@command("destination_group.remove")
 def remove_group(db: Database, name: str, actor: Actor, now: datetime) -> None:
     """Remove a group. Raises `NotFound("group_not_found")`, `Conflict("group_in_use")` while rules name it."""
     with db.begin() as session:
@@ -133,6 +136,7 @@ def list_groups(db: Database) -> list[GroupView]:
         return [GroupView(row.name, tuple(row.prefixes)) for row in rows]
 
 
+@command("destination_rules.add")
 def add_rules(
     db: Database,
     name: str,
@@ -171,6 +175,7 @@ def add_rules(
     return RulesView(rules_id, name, tuple(bars), None if allows is None else tuple(allows))
 
 
+@command("destination_rules.change")
 def change_rules(
     db: Database,
     name: str,

@@ -15,10 +15,12 @@ from engine.cards.serials import serial_of
 from engine.cards.timeline import checked_reason
 from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, Refused
+from engine.permissions import command
 from engine.phone import parse_caller
 from engine.schema import Batch, Binding
 
 
+@command("card.bind")
 @reruns
 def bind(
     db: Database,
@@ -63,6 +65,7 @@ def bind(
         raise Conflict("pinless_elsewhere") from None
 
 
+@command("card.unbind")
 @reruns
 def unbind(
     db: Database, *, card_id: int, caller: str, reason: str | None = None, actor: Actor, now: datetime

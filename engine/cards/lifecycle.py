@@ -25,6 +25,7 @@ from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound, Refused
 from engine.house import zone_of
 from engine.people import audit
+from engine.permissions import command
 from engine.schema import Batch, Binding, Card, KnownSource
 from engine.vault import Secret, Vault
 
@@ -48,6 +49,7 @@ class Extended:
     expires_at: datetime
 
 
+@command("card.lock")
 @reruns
 def lock(db: Database, *, card_id: int, reason: str, actor: Actor, now: datetime) -> Changed:
     """Lock a card: no call, no balance, no recharge, and whoever used it is logged out.
@@ -67,6 +69,7 @@ def lock(db: Database, *, card_id: int, reason: str, actor: Actor, now: datetime
         return Changed(serial_of(card_id), changed)
 
 
+@command("card.unlock")
 @reruns
 def unlock(
     db: Database, vault: Vault, *, card_id: int, reason: str | None = None, actor: Actor, now: datetime
@@ -89,6 +92,7 @@ def unlock(
         return Changed(serial_of(card_id), changed)
 
 
+@command("card.damage")
 @reruns
 def damage(db: Database, *, card_id: int, reason: str, actor: Actor, now: datetime) -> Changed:
     """Void a card for good (lost, stolen, compromised). What is left on it stays, for a replacement.
@@ -109,6 +113,7 @@ def damage(db: Database, *, card_id: int, reason: str, actor: Actor, now: dateti
         return Changed(serial_of(card_id), changed)
 
 
+@command("card.extend")
 def extend(
     db: Database,
     *,
@@ -152,6 +157,7 @@ def _extend(
         return Extended(answer["serial"], card.expires_at)
 
 
+@command("card.set_concurrency")
 @reruns
 def set_concurrency(
     db: Database, *, card_id: int, calls: int, reason: str | None = None, actor: Actor, now: datetime
@@ -167,6 +173,7 @@ def set_concurrency(
         return Changed(serial_of(card_id), before != calls)
 
 
+@command("card.reset_password")
 @reruns
 def reset_password(
     db: Database, vault: Vault, *, card_id: int, reason: str | None = None, actor: Actor, now: datetime

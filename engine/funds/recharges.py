@@ -22,6 +22,7 @@ from engine.errors import Conflict, InvalidInput, NotFound, Refused
 from engine.funds import ledger
 from engine.house import zone_of
 from engine.money import MAX_UNITS, MICROS, format_amount
+from engine.permissions import command
 
 MOST = MAX_UNITS * MICROS
 """The most that one write may move or a card may have, in micro-units."""
@@ -50,6 +51,7 @@ class Adjusted:
     currency: str
 
 
+@command("card.recharge")
 def recharge(
     db: Database,
     *,
@@ -74,6 +76,7 @@ def recharge(
     return _recharge(db, card_id, amount, bonus, key or idempotency.new_key(), actor, why, now)
 
 
+@command("card.adjust")
 def adjust(
     db: Database,
     *,

@@ -10,9 +10,11 @@ from engine import settings
 from engine.actor import Actor
 from engine.db import Database
 from engine.people import audit
+from engine.permissions import command
 from engine.settings import Settings
 
 
+@command("setting.set")
 def set_setting(db: Database, key: str, value: Any, actor: Actor, now: datetime) -> Settings:
     """Set one setting (None: back to its default) and return the settings in force; it counts from now on everywhere.
 

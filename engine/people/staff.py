@@ -29,11 +29,11 @@ from engine.people.passwords import (
     new_password,
     verify_password,
 )
+from engine.permissions import STAFF_ROLES, command
 from engine.refusal import Refusal
 from engine.schema import Attempt, AuditRow, Staff
 from engine.vault import Secret, Vault
 
-ROLES = ("admin", "operator", "support", "finance", "auditor")
 REALM = "staff"
 FIRST_LOGIN = "admin"
 
@@ -55,7 +55,7 @@ class StaffIdentity:
     @property
     def actor(self) -> Actor:
         """This person as commands take them."""
-        return Actor(REALM, self.id, self.name)
+        return Actor(REALM, self.id, self.name, self.role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +137,7 @@ def list_staff(db: Database) -> list[StaffView]:
         ]
 
 
+@command("staff.add")
 def add_staff(
     db: Database, login: str, name: str, role: str, password: Secret | None, actor: Actor, now: datetime
 ) -> tuple[StaffIdentity, Secret]:
@@ -173,6 +174,7 @@ def ensure_first(db: Database, actor: Actor, now: datetime) -> tuple[str, Secret
     return FIRST_LOGIN, password
 
 
+@command("staff.change")
 def change_staff(
     db: Database, login: str, actor: Actor, now: datetime, *, name: str | None = None, role: str | None = None
 ) -> StaffIdentity:
@@ -202,6 +204,7 @@ def change_staff(
         return _identity(row)
 
 
+@command("staff.disable")
 def disable_staff(db: Database, login: str, actor: Actor, now: datetime, reason: str | None = None) -> None:
     """Keep somebody out from now on: sessions end, log-ins fail. What they did keeps their name.
 
@@ -217,6 +220,7 @@ def disable_staff(db: Database, login: str, actor: Actor, now: datetime, reason:
         audit.record(session, actor, "staff.disable", f"staff:{row.id}", now, reason=reason)
 
 
+@command("staff.enable")
 def enable_staff(db: Database, login: str, actor: Actor, now: datetime) -> None:
     """Let somebody back in, with the password they had. Raises `NotFound`, `Conflict("not_disabled")`."""
     with db.begin() as session:
@@ -227,6 +231,7 @@ def enable_staff(db: Database, login: str, actor: Actor, now: datetime) -> None:
         audit.record(session, actor, "staff.enable", f"staff:{row.id}", now)
 
 
+@command("staff.reset_password")
 def reset_password(
     db: Database, vault: Vault, login: str, actor: Actor, now: datetime, password: Secret | None = None
 ) -> Secret:
@@ -382,7 +387,7 @@ def _identity(row: Staff) -> StaffIdentity:
 
 
 def _check_role(role: str) -> None:
-    if role not in ROLES:
+    if role not in STAFF_ROLES:
         raise InvalidInput("unknown_role", field="role", value=role)
 
 

@@ -22,6 +22,7 @@ from engine.db import Database, Statement, reruns
 from engine.errors import Conflict, InvalidInput, NotFound, Unauthorized
 from engine.names import checked_name, sought
 from engine.people import audit
+from engine.permissions import command
 from engine.schema import Switch, SwitchKey
 from engine.vault import Secret, new_token, token_digest
 
@@ -84,6 +85,7 @@ def authenticate_key(db: Database, key: str, address: str | None) -> SwitchIdent
     return SwitchIdentity(row.id, row.name, row.trusted_callers)
 
 
+@command("switch.add")
 def add_switch(
     db: Database,
     name: str,
@@ -126,6 +128,7 @@ def add_switch(
     return SwitchIdentity(switch_id, name, trusted_callers), key
 
 
+@command("switch.change")
 def change_switch(
     db: Database,
     name: str,
@@ -157,6 +160,7 @@ def change_switch(
         )
 
 
+@command("switch.rotate")
 def rotate_key(db: Database, name: str, actor: Actor, now: datetime) -> Secret:
     """Give a switch a second key; the first works until `finish_rotation`.
 
@@ -171,6 +175,7 @@ def rotate_key(db: Database, name: str, actor: Actor, now: datetime) -> Secret:
     return key
 
 
+@command("switch.finish_rotation")
 def finish_rotation(db: Database, name: str, actor: Actor, now: datetime) -> int:
     """Revoke every key of a switch but its newest; returns how many.
 
@@ -184,6 +189,7 @@ def finish_rotation(db: Database, name: str, actor: Actor, now: datetime) -> int
     return len(older)
 
 
+@command("switch.revoke_key")
 def revoke_key(db: Database, name: str, prefix: str, actor: Actor, now: datetime) -> None:
     """Revoke the live keys of a switch that begin with `prefix`, as the list shows it.
 
@@ -198,6 +204,7 @@ def revoke_key(db: Database, name: str, prefix: str, actor: Actor, now: datetime
             _revoke(session, switch, key, actor, now)
 
 
+@command("switch.revoke")
 def revoke_switch(db: Database, name: str, actor: Actor, now: datetime) -> None:
     """Revoke a switch with all its keys, for good: its next request is refused. Calls that are live are swept.
 

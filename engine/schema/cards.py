@@ -19,6 +19,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from engine.schema.base import Base, BigId, Currency, Instant, Micros, Name
 
+CUSTODY_SQL = (
+    "(CASE WHEN activated_at IS NOT NULL THEN 'activated'::text WHEN sold_at IS NOT NULL THEN 'sold'::text"
+    " WHEN shipped_at IS NOT NULL THEN 'shipped'::text WHEN printed_at IS NOT NULL THEN 'printed'::text"
+    " ELSE 'made'::text END)"
+)
+"""How far a card has come on its way to a customer."""
+
 
 class Batch(Base):
     """One order of cards and all the rules they are born with. Its cards have the ids first_id … last_id.
@@ -92,7 +99,8 @@ class Card(Base):
     `id` is the serial without its check digit: 10 digits from the sequence `card_serial`, contiguous in a batch.
     `number` stands here and nowhere else. `digest` is the password's HMAC-SHA-256 under pepper version `pepper`;
     `sealed` a copy for printing that dies with the batch's key. `released_at` is when the card may be used; a card
-    held back has none. The balance is the sum of the ledger.
+    held back has none. The balance is the sum of the ledger. `next_fee_at` is when its maintenance fee falls due next;
+    `reseller_price` what its reseller was charged for it, so that a return gives back as much.
     """
 
     __tablename__ = "card"
@@ -124,6 +132,8 @@ class Card(Base):
     shipped_at: Mapped[Instant | None]
     sold_at: Mapped[Instant | None]
     activated_at: Mapped[Instant | None]
+    next_fee_at: Mapped[Instant | None]
+    reseller_price: Mapped[Micros | None]
     __table_args__ = (
         CheckConstraint("number ~ '^[0-9]+$'", name="number"),
         CheckConstraint("octet_length(digest) = 32", name="digest"),
@@ -132,21 +142,50 @@ class Card(Base):
         CheckConstraint("concurrency > 0", name="concurrency"),
         CheckConstraint("(locked_at IS NULL) = (locked_by IS NULL)", name="locked"),
         CheckConstraint("(damaged_at IS NULL) = (damaged_by IS NULL)", name="damaged"),
+        # What search finds cards by, with `ix_card_custody` over CUSTODY_SQL and id. A call changes none of it.
+        Index(None, "created_at", "id"),
+        Index(None, "first_used_at", "id", postgresql_where=text("first_used_at IS NOT NULL")),
+        Index(None, "expires_at", "id", postgresql_where=text("expires_at IS NOT NULL")),
+        Index(None, "reseller_id", "id", postgresql_where=text("reseller_id IS NOT NULL")),
+        Index(None, "currency", "id"),
+        Index("ix_card_released", text("(released_at IS NOT NULL)"), "id"),
+        Index(None, "next_fee_at", "id", postgresql_where=text("next_fee_at IS NOT NULL")),
         # Calls change only columns that no index holds, so their row versions stay on the page (HOT).
         {"postgresql_with": {"fillfactor": 80}},
     )
 
 
+class CardSearch(Base):
+    """What search needs of a card and calls or time change: its status and balance as they were folded in last.
+
+    An index on the card's own balance would cost every call. Search looks here, and takes the truth from the card.
+    """
+
+    __tablename__ = "card_search"
+    card_id: Mapped[BigId] = mapped_column(primary_key=True, autoincrement=False)
+    status: Mapped[Name]
+    balance: Mapped[Micros]
+    __table_args__ = (
+        Index(None, "status", "card_id"),
+        Index(None, "balance", "card_id"),
+        {"postgresql_with": {"fillfactor": 80}},
+    )
+
+
 class CardEvent(Base):
-    """One line of a card's timeline: first use, lock, extension, expiry, …, with its actor."""
+    """One line of a card's timeline: first use, lock, extension, expiry, …, with its actor.
+
+    `card_id` has no foreign key: cards with a timeline are never deleted, and bulk commands write these by the 100,000.
+    """
 
     __tablename__ = "card_event"
-    card_id: Mapped[BigId] = mapped_column(ForeignKey("card.id"), primary_key=True)
+    card_id: Mapped[BigId] = mapped_column(primary_key=True)
     id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
     at: Mapped[Instant]
     kind: Mapped[Name]
     actor: Mapped[Name]
     data: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    __table_args__ = (Index(None, "at", postgresql_using="brin"),)
 
 
 class Binding(Base):
@@ -161,6 +200,7 @@ class Binding(Base):
     __table_args__ = (
         CheckConstraint("caller ~ '^[1-9][0-9]{6,14}$'", name="caller"),
         Index("uq_binding_pinless", "caller", unique=True, postgresql_where=text("pinless")),
+        Index(None, "caller", "card_id"),
     )
 
 
@@ -215,5 +255,6 @@ class Attempt(Base):
     reason: Mapped[Name]
     __table_args__ = (
         Index(None, "card_id", "at", postgresql_where=text("card_id IS NOT NULL")),
+        Index(None, "at"),
         {"postgresql_partition_by": "RANGE (at)"},
     )

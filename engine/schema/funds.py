@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, LargeBinary, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, LargeBinary, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from engine.schema.base import Base, BigId, Currency, Instant, Micros, Name
@@ -22,6 +22,7 @@ LEDGER_KINDS = (
     "adjustment",
     "fee",
     "breakage",
+    "discard",  # unused stock is written off: its opening amount goes back
 )
 
 
@@ -54,6 +55,7 @@ class LedgerEntry(Base):
             unique=True,
             postgresql_where=text("idempotency_key IS NOT NULL"),
         ),
+        Index(None, "at", postgresql_using="brin"),
     )
 
 
@@ -68,12 +70,15 @@ class Payment(Base):
     bonus: Mapped[Micros] = mapped_column(server_default=text("0"))
     currency: Mapped[Currency]
     voucher_id: Mapped[BigId | None] = mapped_column(ForeignKey("card.id"), unique=True)
+    account_id: Mapped[BigId | None] = mapped_column(ForeignKey("account.id"))
+    bonus_rule_id: Mapped[BigId | None] = mapped_column(ForeignKey("bonus_rule.id"))
     actor: Mapped[Name]
     reason: Mapped[Name | None]
     idempotency_key: Mapped[Name | None] = mapped_column(unique=True)
     at: Mapped[Instant] = mapped_column(index=True)
     __table_args__ = (
-        CheckConstraint("method IN ('operator', 'voucher')", name="method"),
+        CheckConstraint("method IN ('operator', 'voucher', 'auto', 'reseller')", name="method"),
+        CheckConstraint("(method IN ('auto', 'reseller')) = (account_id IS NOT NULL)", name="account"),
         CheckConstraint("amount > 0 AND bonus >= 0", name="amount"),
         CheckConstraint("(method = 'voucher') = (voucher_id IS NOT NULL)", name="voucher"),
     )
@@ -88,3 +93,207 @@ class IdempotentRequest(Base):
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
     answer: Mapped[dict[str, Any]] = mapped_column(JSONB)
     at: Mapped[Instant] = mapped_column(index=True)
+
+
+class Account(Base):
+    """Credit that recharges and stock are paid from: a reseller's, one a currency, or the operator's own (funding).
+
+    The balance is the sum of its entries, and never falls under `-credit_limit`.
+    """
+
+    __tablename__ = "account"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    kind: Mapped[Name]
+    name: Mapped[Name] = mapped_column(unique=True)
+    reseller_id: Mapped[BigId | None] = mapped_column(ForeignKey("reseller.id"))
+    currency: Mapped[Currency]
+    balance: Mapped[Micros] = mapped_column(server_default=text("0"))
+    credit_limit: Mapped[Micros] = mapped_column(server_default=text("0"))
+    created_at: Mapped[Instant]
+    closed_at: Mapped[Instant | None]
+    __table_args__ = (
+        CheckConstraint("kind IN ('reseller', 'funding')", name="kind"),
+        CheckConstraint("(kind = 'reseller') = (reseller_id IS NOT NULL)", name="reseller"),
+        CheckConstraint("credit_limit >= 0 AND balance >= -credit_limit", name="balance"),
+        CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency"),
+        Index("uq_account_reseller_id_currency", "reseller_id", "currency", unique=True),
+    )
+
+
+class AccountEntry(Base):
+    """One movement on an account, signed as the account sees it. Immutable, like a card's ledger entry.
+
+    `reference` names the document: `payment:3` (a card was recharged from it), `move:7` (stock was charged or
+    returned), `deposit`, `adjustment`.
+    """
+
+    __tablename__ = "account_entry"
+    account_id: Mapped[BigId] = mapped_column(ForeignKey("account.id"), primary_key=True)
+    id: Mapped[BigId] = mapped_column(BigInteger, Identity(), primary_key=True)
+    amount: Mapped[Micros]
+    balance_after: Mapped[Micros]
+    kind: Mapped[Name]
+    reference: Mapped[Name]
+    actor: Mapped[Name]
+    reason: Mapped[Name | None]
+    idempotency_key: Mapped[Name | None]
+    at: Mapped[Instant]
+    __table_args__ = (
+        CheckConstraint("amount <> 0", name="amount"),
+        CheckConstraint("kind IN ('deposit', 'adjustment', 'recharge', 'stock', 'return')", name="kind"),
+        Index(
+            "uq_account_entry_idempotency",
+            "account_id",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+    )
+
+
+class CardTransfer(Base):
+    """Value that went from one card to another: a `transfer` by its holder, or what a `replace` moved."""
+
+    __tablename__ = "card_transfer"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    kind: Mapped[Name]
+    from_id: Mapped[BigId] = mapped_column(ForeignKey("card.id"), index=True)
+    to_id: Mapped[BigId] = mapped_column(ForeignKey("card.id"), index=True)
+    amount: Mapped[Micros]
+    actor: Mapped[Name]
+    reason: Mapped[Name | None]
+    idempotency_key: Mapped[Name | None] = mapped_column(unique=True)
+    at: Mapped[Instant]
+    __table_args__ = (
+        CheckConstraint("kind IN ('transfer', 'replace')", name="kind"),
+        CheckConstraint("amount > 0 AND from_id <> to_id", name="amount"),
+    )
+
+
+class Replacement(Base):
+    """A damaged card and the one that took its place. Open until what its live calls held has moved, too."""
+
+    __tablename__ = "replacement"
+    old_id: Mapped[BigId] = mapped_column(ForeignKey("card.id"), primary_key=True)
+    new_id: Mapped[BigId] = mapped_column(ForeignKey("card.id"), index=True)
+    actor: Mapped[Name]
+    reason: Mapped[Name]
+    at: Mapped[Instant]
+    settled_at: Mapped[Instant | None]
+    __table_args__ = (
+        CheckConstraint("old_id <> new_id", name="cards"),
+        Index("ix_replacement_open", "old_id", postgresql_where=text("settled_at IS NULL")),
+    )
+
+
+class BonusRule(Base):
+    """What a recharge of `least` or more brings on top: `percent_bp` hundredths of a percent of it, plus `fixed`.
+
+    Counts for recharges by one of `methods`, from `starts_at` until `ends_at`; with `first_only`, for a card's first.
+    """
+
+    __tablename__ = "bonus_rule"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[Name] = mapped_column(unique=True)
+    currency: Mapped[Currency]
+    methods: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    percent_bp: Mapped[int] = mapped_column(server_default=text("0"))
+    fixed: Mapped[Micros] = mapped_column(server_default=text("0"))
+    least: Mapped[Micros] = mapped_column(server_default=text("0"))
+    first_only: Mapped[bool] = mapped_column(server_default=text("false"))
+    starts_at: Mapped[Instant]
+    ends_at: Mapped[Instant | None]
+    created_by: Mapped[Name]
+    created_at: Mapped[Instant]
+    disabled_at: Mapped[Instant | None]
+    __table_args__ = (
+        CheckConstraint("percent_bp >= 0 AND fixed >= 0 AND percent_bp + fixed > 0", name="bonus"),
+        CheckConstraint("least >= 0 AND ends_at > starts_at", name="range"),
+    )
+
+
+class AutoRechargeRule(Base):
+    """When the balance of an enrolled card falls under `threshold` by a call or a fee, recharge it by `amount`.
+
+    At most `day_limit` and `month_limit` a card and day or month of the operator's zone, from the account `account_id`.
+    `filter` finds the cards to enrol by itself; without it they are enrolled by hand.
+    """
+
+    __tablename__ = "auto_recharge_rule"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[Name] = mapped_column(unique=True)
+    currency: Mapped[Currency]
+    threshold: Mapped[Micros]
+    amount: Mapped[Micros]
+    account_id: Mapped[BigId] = mapped_column(ForeignKey("account.id"))
+    day_limit: Mapped[Micros | None]
+    month_limit: Mapped[Micros | None]
+    filter: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    created_by: Mapped[Name]
+    created_at: Mapped[Instant]
+    disabled_at: Mapped[Instant | None]
+    __table_args__ = (
+        CheckConstraint("threshold > 0 AND amount > 0", name="amounts"),
+        CheckConstraint("day_limit >= amount AND month_limit >= amount", name="limits"),
+    )
+
+
+class AutoRechargeMember(Base):
+    """A card that a rule recharges. Looked up by each call that ends, so it holds nothing else."""
+
+    __tablename__ = "auto_recharge_member"
+    card_id: Mapped[BigId] = mapped_column(primary_key=True)
+    rule_id: Mapped[BigId] = mapped_column(ForeignKey("auto_recharge_rule.id"), primary_key=True)
+    since: Mapped[Instant]
+
+
+class AutoRechargeCrossing(Base):
+    """The ledger entry by which a card's balance fell under a rule's threshold, and what came of it."""
+
+    __tablename__ = "auto_recharge_crossing"
+    card_id: Mapped[BigId] = mapped_column(primary_key=True)
+    rule_id: Mapped[BigId] = mapped_column(primary_key=True)
+    entry_id: Mapped[BigId] = mapped_column(primary_key=True)
+    at: Mapped[Instant]
+    outcome: Mapped[Name | None]
+    payment_id: Mapped[BigId | None]
+    done_at: Mapped[Instant | None]
+    __table_args__ = (Index("ix_auto_recharge_crossing_due", "at", postgresql_where=text("done_at IS NULL")),)
+
+
+class StockMove(Base):
+    """A range of cards that went to a reseller, was activated or sold by one, or came back.
+
+    `amount` is what its account was charged for it (negative: given back).
+    """
+
+    __tablename__ = "stock_move"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    kind: Mapped[Name]
+    reseller_id: Mapped[BigId] = mapped_column(ForeignKey("reseller.id"), index=True)
+    first_id: Mapped[BigId]
+    last_id: Mapped[BigId]
+    cards: Mapped[int]
+    amount: Mapped[Micros]
+    account_id: Mapped[BigId | None] = mapped_column(ForeignKey("account.id"))
+    actor: Mapped[Name]
+    reason: Mapped[Name | None]
+    idempotency_key: Mapped[Name | None] = mapped_column(unique=True)
+    at: Mapped[Instant]
+    __table_args__ = (
+        CheckConstraint("kind IN ('assign', 'unassign', 'activate', 'sell', 'return')", name="kind"),
+        CheckConstraint("cards > 0 AND last_id >= first_id", name="cards"),
+    )
+
+
+class ChargeRun(Base):
+    """Fees or write-offs of one chunk of cards in one currency: the document behind their entries (`charge:4`)."""
+
+    __tablename__ = "charge_run"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    kind: Mapped[Name]
+    currency: Mapped[Currency]
+    cards: Mapped[int]
+    amount: Mapped[Micros]
+    at: Mapped[Instant]
+    __table_args__ = (CheckConstraint("kind IN ('maintenance', 'breakage')", name="kind"),)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, LargeBinary, Text, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -34,8 +44,79 @@ class Reseller(Base):
     __tablename__ = "reseller"
     id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
     name: Mapped[Name] = mapped_column(unique=True)
+    discount_bp: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[Instant]
     disabled_at: Mapped[Instant | None]
+    __table_args__ = (CheckConstraint("discount_bp BETWEEN 0 AND 10000", name="discount"),)
+
+
+class ResellerPerson(Base):
+    """Somebody who works for a reseller: its `owner`, who manages its people, or a `clerk` at the till."""
+
+    __tablename__ = "reseller_person"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    reseller_id: Mapped[BigId] = mapped_column(ForeignKey("reseller.id"), index=True)
+    login: Mapped[Name] = mapped_column(unique=True)
+    name: Mapped[Name]
+    role: Mapped[Name]
+    password_hash: Mapped[Name]
+    created_at: Mapped[Instant]
+    disabled_at: Mapped[Instant | None]
+    __table_args__ = (
+        CheckConstraint("role IN ('owner', 'clerk')", name="role"),
+        CheckConstraint("login = lower(login) AND login <> ''", name="login"),
+    )
+
+
+class Totp(Base):
+    """A second factor (RFC 6238): its secret, sealed by the master key, and the last time step that was used."""
+
+    __tablename__ = "totp"
+    realm: Mapped[Name] = mapped_column(primary_key=True)
+    subject_id: Mapped[BigId] = mapped_column(primary_key=True)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    master: Mapped[int] = mapped_column(SmallInteger)
+    created_at: Mapped[Instant]
+    confirmed_at: Mapped[Instant | None]
+    last_step: Mapped[BigId | None]
+
+
+class RecoveryCode(Base):
+    """A code that stands in for the second factor once; kept as its digest."""
+
+    __tablename__ = "recovery_code"
+    realm: Mapped[Name] = mapped_column(primary_key=True)
+    subject_id: Mapped[BigId] = mapped_column(primary_key=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    used_at: Mapped[Instant | None]
+
+
+class Consent(Base):
+    """A second person's yes or no to one act: `fingerprint` is a digest of what exactly was asked. Used once."""
+
+    __tablename__ = "consent"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    action: Mapped[Name]
+    subject: Mapped[Name]
+    facts: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
+    asked_by: Mapped[Name]
+    asked_name: Mapped[Name]
+    reason: Mapped[Name | None]
+    asked_at: Mapped[Instant]
+    expires_at: Mapped[Instant]
+    approved: Mapped[bool | None]
+    decided_by: Mapped[Name | None]
+    decided_name: Mapped[Name | None]
+    decided_at: Mapped[Instant | None]
+    used_at: Mapped[Instant | None]
+    __table_args__ = (
+        CheckConstraint("(approved IS NULL) = (decided_at IS NULL)", name="decided"),
+        CheckConstraint("decided_by <> asked_by", name="second_person"),
+        CheckConstraint("used_at IS NULL OR approved", name="used"),
+        Index("ix_consent_open", "id", postgresql_where=text("decided_at IS NULL")),
+        Index(None, "fingerprint"),
+    )
 
 
 class Switch(Base):
@@ -91,3 +172,20 @@ class AuditRow(Base):
     reason: Mapped[Name | None]
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
     __table_args__ = (Index(None, "subject", "id"), Index(None, "at"))
+
+
+class AuditPending(Base):
+    """An audit row that is not in the chain yet; put here by a trigger, taken away by the one who writes the chain."""
+
+    __tablename__ = "audit_pending"
+    audit_id: Mapped[BigId] = mapped_column(primary_key=True)
+
+
+class AuditLink(Base):
+    """The chain over the audit trail: `hash` is SHA-256 over the link before and the whole audit row."""
+
+    __tablename__ = "audit_link"
+    seq: Mapped[BigId] = mapped_column(primary_key=True, autoincrement=False)
+    audit_id: Mapped[BigId] = mapped_column(ForeignKey("audit.id"), unique=True)
+    hash: Mapped[bytes] = mapped_column(LargeBinary)
+    chained_at: Mapped[Instant]

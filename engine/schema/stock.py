@@ -1,14 +1,14 @@
-"""Tables of keys and hand-overs of stock."""
+"""Tables of keys and hand-overs of stock, and of commands over many cards."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, LargeBinary, SmallInteger
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, LargeBinary, SmallInteger, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from engine.schema.base import Base, BigId, Instant, Name
+from engine.schema.base import Base, BigId, Currency, Instant, Micros, Name
 
 
 class BatchKey(Base):
@@ -41,3 +41,49 @@ class ExportRun(Base):
     reason: Mapped[Name | None]
     issued_at: Mapped[Instant]
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+class BulkRun(Base):
+    """One command over many cards, whose targets were frozen when it was confirmed (`bulk_chunk`).
+
+    `amount` is what it has moved on cards so far: the document behind the ledger entries `run:9`.
+    """
+
+    __tablename__ = "bulk_run"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    command: Mapped[Name]
+    params: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    filter: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    cards: Mapped[int]
+    changed: Mapped[int] = mapped_column(server_default=text("0"))
+    unchanged: Mapped[int] = mapped_column(server_default=text("0"))
+    refused: Mapped[int] = mapped_column(server_default=text("0"))
+    currency: Mapped[Currency | None]
+    amount: Mapped[Micros] = mapped_column(server_default=text("0"))
+    actor: Mapped[Name]
+    actor_name: Mapped[Name]
+    reason: Mapped[Name | None]
+    idempotency_key: Mapped[Name | None] = mapped_column(unique=True)
+    created_at: Mapped[Instant]
+    finished_at: Mapped[Instant | None]
+    work_id: Mapped[BigId | None] = mapped_column(ForeignKey("work.id"))
+    __table_args__ = (CheckConstraint("cards >= 0 AND changed + unchanged + refused <= cards", name="cards"),)
+
+
+class BulkChunk(Base):
+    """Some targets of a run, in ascending order; `done_at` is set in the transaction that changed them."""
+
+    __tablename__ = "bulk_chunk"
+    run_id: Mapped[BigId] = mapped_column(ForeignKey("bulk_run.id"), primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True)
+    card_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    done_at: Mapped[Instant | None]
+
+
+class BulkRefusal(Base):
+    """A target that could not be changed, and why (a code of the message catalogue)."""
+
+    __tablename__ = "bulk_refusal"
+    run_id: Mapped[BigId] = mapped_column(ForeignKey("bulk_run.id"), primary_key=True)
+    card_id: Mapped[BigId] = mapped_column(primary_key=True)
+    reason: Mapped[Name]

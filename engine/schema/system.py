@@ -1,4 +1,4 @@
-"""Tables of the foundation: settings and background work."""
+"""Tables of the foundation: settings, background work, the timetable, alarms."""
 
 from __future__ import annotations
 
@@ -57,3 +57,54 @@ class Work(Base):
         CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="lease"),
         Index(None, "id", postgresql_where=text("state IN ('queued', 'running')")),
     )
+
+
+class Alarm(Base):
+    """Something that a person should look at; one open row for each kind and subject, until it is cleared."""
+
+    __tablename__ = "alarm"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    kind: Mapped[Name]
+    subject: Mapped[Name]
+    severity: Mapped[Name]
+    data: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    opened_at: Mapped[Instant]
+    last_at: Mapped[Instant]
+    times: Mapped[int] = mapped_column(server_default=text("1"))
+    cleared_at: Mapped[Instant | None]
+    cleared_by: Mapped[Name | None]
+    __table_args__ = (
+        CheckConstraint("severity IN ('notice', 'warning', 'critical')", name="severity"),
+        Index("uq_alarm_open", "kind", "subject", unique=True, postgresql_where=text("cleared_at IS NULL")),
+        Index(None, "opened_at"),
+    )
+
+
+class JobRun(Base):
+    """One run of a job of the timetable: claimed once for its due time, however many processes run."""
+
+    __tablename__ = "job_run"
+    job: Mapped[Name] = mapped_column(primary_key=True)
+    due_at: Mapped[Instant] = mapped_column(primary_key=True)
+    state: Mapped[Name]
+    asked_by: Mapped[Name | None]
+    claimed_by: Mapped[Name | None]
+    started_at: Mapped[Instant | None]
+    lease_until: Mapped[Instant | None]
+    finished_at: Mapped[Instant | None]
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    error: Mapped[Name | None]
+    __table_args__ = (
+        CheckConstraint("state IN ('asked', 'running', 'done', 'failed', 'lost')", name="state"),
+        Index(None, "started_at"),
+    )
+
+
+class JobState(Base):
+    """What a job keeps between its runs (`mark`), and whether somebody paused it."""
+
+    __tablename__ = "job_state"
+    job: Mapped[Name] = mapped_column(primary_key=True)
+    paused_at: Mapped[Instant | None]
+    paused_by: Mapped[Name | None]
+    mark: Mapped[dict[str, Any] | None] = mapped_column(JSONB)

@@ -19,6 +19,7 @@ from engine.db import Database
 from engine.errors import Conflict, EngineError, InvalidInput, NotFound
 from engine.names import tidied
 from engine.people import audit
+from engine.permissions import command
 from engine.schema import Batch, BatchKey, Deck, DestinationRules, Reseller
 from engine.stock import orders
 from engine.stock.numbers import Space
@@ -57,6 +58,7 @@ class BatchOrdered:
     warnings: tuple[str, ...]
 
 
+@command("batch.create")
 def order_batch(db: Database, vault: Vault, order: BatchOrder, actor: Actor, now: datetime) -> BatchOrdered:
     """Accept an order: the batch, its wrapped data key, its block of serials and the work that will generate it.
 
@@ -96,6 +98,7 @@ def order_batch(db: Database, vault: Vault, order: BatchOrder, actor: Actor, now
         )
 
 
+@command("batch.discard")
 def discard(db: Database, name: str, actor: Actor, now: datetime, reason: str | None = None) -> int:
     """Give up a batch that is not ready, for good; returns how many cards of it had been made.
 
@@ -128,6 +131,7 @@ def discard(db: Database, name: str, actor: Actor, now: datetime, reason: str | 
         return batch.generated
 
 
+@command("batch.resume")
 def resume(db: Database, name: str, actor: Actor, now: datetime) -> int:
     """Let a generation that failed or was stopped go on where it was; returns the id of its work.
 

@@ -18,6 +18,7 @@ from engine.cards.serials import card_id_of, serial_of
 from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound
 from engine.people import audit
+from engine.permissions import command
 
 MOST = 1_000_000
 """Cards in one range."""
@@ -53,24 +54,28 @@ class Moved:
     left: int
 
 
+@command("cards.printed")
 @reruns
 def mark_printed(db: Database, cards: Range, actor: Actor, now: datetime, reason: str | None = None) -> Moved:
     """The cards were printed. A card keeps the first time it was. Raises as `activate`."""
     return _mark(db, cards, "printed", actor, now, reason)
 
 
+@command("cards.shipped")
 @reruns
 def mark_shipped(db: Database, cards: Range, actor: Actor, now: datetime, reason: str | None = None) -> Moved:
     """The cards left the warehouse. A card keeps the first time it did. Raises as `activate`."""
     return _mark(db, cards, "shipped", actor, now, reason)
 
 
+@command("cards.sold")
 @reruns
 def mark_sold(db: Database, cards: Range, actor: Actor, now: datetime, reason: str | None = None) -> Moved:
     """The cards were sold. A card keeps the first time it was. Raises as `activate`."""
     return _mark(db, cards, "sold", actor, now, reason)
 
 
+@command("cards.activate")
 @reruns
 def activate(db: Database, cards: Range, actor: Actor, now: datetime, reason: str | None = None) -> Moved:
     """Release cards that are held back, so that they may be used from now on.
@@ -89,6 +94,7 @@ def activate(db: Database, cards: Range, actor: Actor, now: datetime, reason: st
         return _told(session, cards, "activate", changed, actor, now, reason)
 
 
+@command("cards.hold_back")
 @reruns
 def hold_back(db: Database, cards: Range, actor: Actor, now: datetime, reason: str | None = None) -> Moved:
     """Take back the release of cards that nobody has used: they refuse at every door until they are activated.

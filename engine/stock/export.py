@@ -36,6 +36,7 @@ from engine.db import Database
 from engine.errors import Conflict, EngineError, InvalidInput
 from engine.money import format_amount
 from engine.people import audit
+from engine.permissions import command
 from engine.schema import Batch, BatchKey, ExportRun
 from engine.stock.batches import find_batch
 from engine.stock.numbers import ascii_digits, luhn_digits
@@ -69,6 +70,7 @@ class Exported:
     sha256: str
 
 
+@command("batch.export")
 def export_batch(
     db: Database,
     vault: Vault,

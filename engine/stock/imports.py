@@ -27,6 +27,7 @@ from engine.db import Database
 from engine.errors import EngineError, InvalidInput
 from engine.funds.ledger import SALES
 from engine.people import audit
+from engine.permissions import command
 from engine.schema import Batch, BatchKey
 from engine.stock import orders
 from engine.stock.batches import (
@@ -68,6 +69,7 @@ class CardImport:
     last_serial: str | None = None
 
 
+@command("batch.import")
 def import_cards(
     db: Database,
     vault: Vault,

@@ -16,10 +16,12 @@ from engine.actor import Actor
 from engine.db import Database
 from engine.errors import Conflict
 from engine.people import audit
+from engine.permissions import command
 from engine.schema import Batch, BatchKey
 from engine.stock.batches import find_batch
 
 
+@command("batch.shred")
 def shred(db: Database, name: str, actor: Actor, now: datetime, reason: str | None = None) -> None:
     """Destroy the data key of a ready batch, for good.
 

@@ -23,7 +23,7 @@ from engine.house import Access
 from engine.schema import AuditRow
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-ANNA = Actor("staff", 3, "Anna")
+ANNA = Actor("staff", 3, "Anna", "operator")
 
 
 def test_a_number_is_kept_as_digits_with_what_it_adds(db: Database) -> None:

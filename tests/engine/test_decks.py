@@ -35,7 +35,7 @@ from engine.schema import AuditRow, Deck, DeckRateRow, DeckVersion
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-ANNA = Actor("staff", 3, "Anna")
+ANNA = Actor("staff", 3, "Anna", "operator")
 
 SHEET = """Code,Destination,Rate/min (USD),Initial,Increment,Connection
 44,United Kingdom,0.0140,1,1,0
@@ -182,7 +182,7 @@ def test_windows_and_dates_are_compared_too(db: Database) -> None:
 def test_all_of_it_or_nothing(db: Database) -> None:
     # The audit row comes last; PostgreSQL takes no NUL, so that it fails after the rates have been copied.
     with pytest.raises(DBAPIError):
-        bring(db, actor=Actor("staff", 3, "An\0na"))
+        bring(db, actor=Actor("staff", 3, "An\0na", "operator"))
     assert counts(db) == (0, 0, 0, 0)
 
 

@@ -27,7 +27,7 @@ from engine.phone import GROUPS, parse_destination
 from engine.schema import AuditRow
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-ANNA = Actor("staff", 3, "Anna")
+ANNA = Actor("staff", 3, "Anna", "operator")
 
 LONDON = "442079460000"
 BRITISH_PREMIUM = "449098790000"

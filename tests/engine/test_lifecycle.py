@@ -27,7 +27,7 @@ from tests import scenes
 from tests.scenes import NOW, OPERATOR, Line, TestCard, facts
 
 LATER = NOW + timedelta(hours=1)
-OTHER = Actor("staff", 2, "Other")
+OTHER = Actor("staff", 2, "Other", "operator")
 PHONE = "8801912345678"
 WORK = "8801911111111"
 

@@ -19,7 +19,7 @@ from engine.settings import DEFAULTS
 from engine.vault import Secret
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
-ADA = Actor("staff", 3, "Ada Moss")
+ADA = Actor("staff", 3, "Ada Moss", "admin")
 
 
 def rows(db: Database) -> list[AuditRow]:

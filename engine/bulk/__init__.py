@@ -1,0 +1,1 @@
+"""Commands over many cards: preview, frozen targets, set operations in the background, result."""
