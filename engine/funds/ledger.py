@@ -10,6 +10,7 @@ then call, then everything else; two cards by ascending id.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,6 +26,8 @@ BONUS = "bonus"
 TRANSFER = "transfer"
 ADJUSTMENT = "adjustment"
 OVERRUN_LOSS = "overrun_loss"
+FEES = "fees"
+BREAKAGE = "breakage"
 
 
 def hold(condition: str) -> str:
@@ -156,3 +159,54 @@ def lock_cards(session: Session, *card_ids: int) -> None:
         text("SELECT id FROM card WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"),
         {"ids": sorted(card_ids)},
     )
+
+
+_POST_MANY = text(
+    """
+    WITH moved AS (
+        UPDATE card SET balance = balance + asked.amount
+        FROM unnest(CAST(:card_ids AS bigint[]), CAST(:amounts AS bigint[])) AS asked (card_id, amount)
+        WHERE card.id = asked.card_id AND balance + asked.amount >= held
+        RETURNING card.id, asked.amount, card.balance
+    )
+    INSERT INTO ledger_entry
+        (card_id, account, amount, balance_after, kind, reference, actor, reason, idempotency_key, at)
+    SELECT id, :account, amount, balance, :kind, :reference, :actor, :reason, :key, :now FROM moved
+    RETURNING card_id
+    """
+)
+
+
+def post_many(
+    session: Session,
+    card_ids: Sequence[int],
+    amounts: Sequence[int],
+    *,
+    account: str,
+    kind: str,
+    reference: str,
+    actor: Actor,
+    now: datetime,
+    reason: str | None = None,
+    key: str | None = None,
+) -> list[int]:
+    """Move an amount on each of many cards, as `post` does on one; returns the ids of the cards that were posted to.
+
+    A card whose balance would fall under what its calls hold is left out, and so is one that doesn't exist. The caller
+    has locked the cards in ascending order. `key` is the same on every card, and unique on each.
+    """
+    done = session.execute(
+        _POST_MANY,
+        {
+            "card_ids": list(card_ids),
+            "amounts": list(amounts),
+            "account": account,
+            "kind": kind,
+            "reference": reference,
+            "actor": str(actor),
+            "reason": reason,
+            "key": key,
+            "now": now,
+        },
+    )
+    return list(done.scalars())
