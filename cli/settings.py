@@ -56,7 +56,15 @@ WORDS = {
     "shred_days": Words(
         "days", "Sealed passwords of a batch are destroyed this long after it was made; 0 for by hand only."
     ),
+    "consent_exports": Words("", "Whether exports with passwords need a second person's consent (on or off)."),
+    "consent_recharge_over": Words(
+        "units of currency", "Recharges of more than this need a second person's consent; 0 for none."
+    ),
+    "consent_hours": Words("hours", "How long a consent that was asked for can be given and used."),
+    "totp_required": Words("", "Whether people must have a second factor to log in (on or off)."),
 }
+
+_SWITCH = {"on": True, "off": False, "true": True, "false": False, "yes": True, "no": False}
 
 
 @click.group("settings")
@@ -96,6 +104,8 @@ def reset(context: Context, key: str) -> None:
 
 def _parsed(key: str, text: str) -> Any:
     """The text as the type of the setting; what is not a number stays text, and is refused by the engine."""
+    if isinstance(getattr(DEFAULTS, key, ""), bool):
+        return _SWITCH.get(text.lower(), text)
     if isinstance(getattr(DEFAULTS, key, ""), int) and re.fullmatch(r"[0-9]{1,18}", text):
         return int(text)
     if isinstance(getattr(DEFAULTS, key, ""), int):
@@ -121,4 +131,6 @@ def _shown(rules: Settings, key: str) -> str:
 
 
 def _said(value: Any, unit: str) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return f"{value} {unit}".rstrip() or "none"

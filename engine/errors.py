@@ -50,6 +50,11 @@ class Forbidden(EngineError):
     """Whoever asks may not do this (`engine.permissions`)."""
 
 
+class ConsentNeeded(EngineError):
+    """A second person has to agree first; `data` holds the action, subject and facts to ask for
+    (`engine.people.consents`)."""
+
+
 class EngineUnavailable(EngineError):
     """The database cannot be reached or cannot write now; nothing was acknowledged. Ask again later."""
 

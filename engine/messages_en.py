@@ -109,6 +109,14 @@ PEOPLE: Sentences = {
     "switch_not_found": "There is no switch named {name}.",
     "two_keys_live": "The switch {name} has two keys already; finish that change first.",
     "key_not_found": "The switch {name} has no key that begins with {prefix}.",
+    "unknown_action": "{value} is not something that can be consented to.",
+    "consent_needed": "A second person must agree to this first; ask for their consent.",
+    "consent_not_found": "There is no such consent.",
+    "consent_own": "You asked for this yourself; somebody else must decide.",
+    "consent_by_person": "A member of staff must decide this and prove who they are.",
+    "consent_decided": ("{name} decided this before.", "This was decided before."),
+    "consent_expired": "This was asked too long ago; ask again.",
+    "chain_empty": "There is nothing in the chain of the audit trail yet; it grows within seconds.",
 }
 
 CARDS: Sentences = {

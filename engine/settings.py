@@ -57,6 +57,14 @@ class Settings:
     """Wrong passwords since the last right one that lock the card."""
     shred_days: int = 0
     """Days after generation at which a batch's sealed passwords are shredded; 0: by hand only."""
+    consent_exports: bool = False
+    """Exports with passwords need a second person's consent."""
+    consent_recharge_over: int = 0
+    """Recharges of more than this many whole units of currency need a second person's consent; 0: none does."""
+    consent_hours: int = 24
+    """A consent that was asked for must be given and used within so many hours."""
+    totp_required: bool = False
+    """People without a second factor may do nothing but enrol one."""
 
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
@@ -100,7 +108,7 @@ def check(key: str, value: Any) -> None:
             raise InvalidInput("unknown_zone", field=key, value=value) from None
     if key == "home_country" and value and value not in SUPPORTED_REGIONS:
         raise InvalidInput("bad_country", field=key, value=value)
-    if key in ("call_cap_s", "slice_s", "lock_failures", "first_delay_s") and value == 0:
+    if key in ("call_cap_s", "slice_s", "lock_failures", "first_delay_s", "consent_hours") and value == 0:
         raise InvalidInput("bad_setting", field=key, value=value)
 
 

@@ -1,0 +1,257 @@
+"""Two-person consent: somebody asks to do one act, another person says yes or no, and a yes counts once.
+
+What is consented to is exact: the action, its subject and its facts (amount, target, file) go into one fingerprint, so
+that a yes for 100.00 never pays 1,000.00. The act itself calls `need` in its own transaction, which uses the yes up; an
+act that fails leaves it unused. Which acts need one is a matter of settings and is decided where the act is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from engine import settings
+from engine.actor import Actor
+from engine.db import Database, reruns
+from engine.errors import Conflict, ConsentNeeded, Forbidden, InvalidInput, NotFound
+from engine.idempotency import fingerprint
+from engine.people import audit
+from engine.permissions import PERMISSIONS, command, require
+from engine.schema import Consent
+
+LONGEST_REASON = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentView:
+    """A consent as lists show it. `state`: open, approved, refused, used or expired, as of the time it was read."""
+
+    id: int
+    action: str
+    subject: str
+    facts: dict[str, Any]
+    asked_by: str
+    asked_name: str
+    reason: str | None
+    asked_at: datetime
+    expires_at: datetime
+    decided_by: str | None
+    decided_name: str | None
+    decided_at: datetime | None
+    used_at: datetime | None
+    state: str
+
+
+def need(
+    session: Session, actor: Actor, action: str, subject: str, facts: dict[str, Any], now: datetime
+) -> int | None:
+    """Use up this actor's approved consent to exactly these facts, in the caller's transaction; returns its number.
+
+    `facts` are plain values that JSON can hold, amounts in micro-units, never a secret. The system needs none (None).
+    Of several acts that race for one consent one gets it. Raises `ConsentNeeded` (data: action, subject, facts).
+    """
+    if actor.kind == "system":
+        return None
+    asked = fingerprint(action, subject, facts)
+    _take_turns(session, asked)
+    row = session.scalars(
+        select(Consent)
+        .where(
+            Consent.fingerprint == asked,
+            Consent.asked_by == str(actor),
+            Consent.approved,
+            Consent.used_at.is_(None),
+            Consent.expires_at > now,
+        )
+        .order_by(Consent.id)
+        .limit(1)
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise ConsentNeeded("consent_needed", action=action, subject=subject, facts=facts)
+    row.used_at = now
+    session.flush()
+    return row.id
+
+
+@command("consent.ask")
+@reruns
+def ask(
+    db: Database,
+    *,
+    action: str,
+    subject: str,
+    facts: dict[str, Any],
+    reason: str,
+    actor: Actor,
+    now: datetime,
+) -> int:
+    """Ask for a second person's consent to one act, and return its number. Asking again while it is open asks nothing new.
+
+    Whoever may not do the act may not ask for it either. Raises `Forbidden`, `InvalidInput` (unknown_action,
+    reason_missing, too_long).
+    """
+    if action not in PERMISSIONS:
+        raise InvalidInput("unknown_action", field="action", value=action)
+    require(actor, action)
+    why = _checked_reason(reason)
+    asked = fingerprint(action, subject, facts)
+    with db.begin() as session:
+        _take_turns(session, asked)
+        open_id = session.scalar(
+            select(Consent.id).where(
+                Consent.fingerprint == asked,
+                Consent.asked_by == str(actor),
+                Consent.decided_at.is_(None),
+                Consent.expires_at > now,
+            )
+        )
+        if open_id is not None:
+            return open_id
+        row = Consent(
+            action=action,
+            subject=subject,
+            facts=facts,
+            fingerprint=asked,
+            asked_by=str(actor),
+            asked_name=actor.name,
+            reason=why,
+            asked_at=now,
+            expires_at=now + timedelta(hours=settings.load(session).consent_hours),
+        )
+        session.add(row)
+        session.flush()
+        audit.record(
+            session,
+            actor,
+            "consent.ask",
+            f"consent:{row.id}",
+            now,
+            reason=why,
+            action=action,
+            subject=subject,
+            facts=facts,
+        )
+        return row.id
+
+
+@command("consent.decide")
+@reruns
+def decide(
+    db: Database, *, consent_id: int, approve: bool, actor: Actor, now: datetime, reason: str | None = None
+) -> ConsentView:
+    """Say yes or no to what somebody else asked. Saying the same again changes nothing.
+
+    The one who decides is a person who proved who they are: never the command line by itself, never whoever asked.
+    Raises `Forbidden` (consent_own, consent_by_person), `NotFound`, `Conflict` (consent_decided, consent_expired).
+    """
+    if actor.kind != "staff":
+        raise Forbidden("consent_by_person")
+    why = None if reason is None else _checked_reason(reason)
+    with db.begin() as session:
+        row = session.get(Consent, consent_id, with_for_update=True)
+        if row is None:
+            raise NotFound("consent_not_found", id=consent_id)
+        if row.asked_by == str(actor):
+            raise Forbidden("consent_own")
+        if row.decided_at is not None:
+            if row.decided_by == str(actor) and row.approved is approve:
+                return _view(row, now)
+            raise Conflict("consent_decided", name=row.decided_name)
+        if row.expires_at <= now:
+            raise Conflict("consent_expired")
+        row.approved = approve
+        row.decided_by, row.decided_name, row.decided_at = str(actor), actor.name, now
+        audit.record(
+            session,
+            actor,
+            "consent.decide",
+            f"consent:{row.id}",
+            now,
+            reason=why,
+            approved=approve,
+            action=row.action,
+            subject=row.subject,
+            facts=row.facts,
+        )
+        session.flush()
+        return _view(row, now)
+
+
+def show(db: Database, consent_id: int, now: datetime) -> ConsentView:
+    """One consent. Raises `NotFound`."""
+    with db.begin() as session:
+        row = session.get(Consent, consent_id)
+        if row is None:
+            raise NotFound("consent_not_found", id=consent_id)
+        return _view(row, now)
+
+
+def list_open(db: Database, now: datetime) -> list[ConsentView]:
+    """What waits for somebody's yes or no, oldest first."""
+    with db.begin() as session:
+        rows = session.scalars(
+            select(Consent).where(Consent.decided_at.is_(None), Consent.expires_at > now).order_by(Consent.id)
+        )
+        return [_view(row, now) for row in rows]
+
+
+def list_consents(
+    db: Database, now: datetime, *, asked_by: str | None = None, before: int | None = None, limit: int = 50
+) -> list[ConsentView]:
+    """Consents of any state, newest first; `before`: the number of the last one seen, for the next page."""
+    wanted = select(Consent).order_by(Consent.id.desc()).limit(limit)
+    if asked_by is not None:
+        wanted = wanted.where(Consent.asked_by == asked_by)
+    if before is not None:
+        wanted = wanted.where(Consent.id < before)
+    with db.begin() as session:
+        return [_view(row, now) for row in session.scalars(wanted)]
+
+
+def _take_turns(session: Session, asked: bytes) -> None:
+    """Whoever asks for or uses a consent to the same facts waits for the other's transaction."""
+    session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended('consent ' || :asked, 0))"),
+        {"asked": asked.hex()},
+    )
+
+
+def _checked_reason(reason: str) -> str:
+    why = reason.strip()
+    if not why:
+        raise InvalidInput("reason_missing", field="reason")
+    if len(why) > LONGEST_REASON:
+        raise InvalidInput("too_long", field="reason", high=LONGEST_REASON)
+    return why
+
+
+def _view(row: Consent, now: datetime) -> ConsentView:
+    if row.used_at is not None:
+        state = "used"
+    elif row.approved is False:
+        state = "refused"
+    elif row.expires_at <= now:
+        state = "expired"
+    else:
+        state = "approved" if row.approved else "open"
+    return ConsentView(
+        row.id,
+        row.action,
+        row.subject,
+        row.facts,
+        row.asked_by,
+        row.asked_name,
+        row.reason,
+        row.asked_at,
+        row.expires_at,
+        row.decided_by,
+        row.decided_name,
+        row.decided_at,
+        row.used_at,
+        state,
+    )
