@@ -32,6 +32,7 @@ COMMANDS = {
     "decks": "cli.decks",
     "batches": "cli.batches",
     "cards": "cli.cards",
+    "calls": "cli.calls",
     "switches": "cli.switches",
     "access-numbers": "cli.access_numbers",
     "destinations": "cli.destinations",

@@ -13,7 +13,7 @@ from engine.stock.batches import BatchOrder, BatchOrdered, strength
 from engine.stock.cardfile import CardRow, describe
 from engine.stock.export import Exported
 from engine.stock.imports import CardImport, state_of
-from engine.stock.queries import BatchLine, BatchPage
+from engine.stock.queries import BatchLine, BatchPage, Handout
 
 FIRST_ROWS = 5
 MOST_LINES = 100
@@ -61,7 +61,7 @@ def ordered_data(order: BatchOrder, ordered: BatchOrdered, ready: bool) -> dict[
         "first_serial": ordered.first_serial,
         "last_serial": ordered.last_serial,
         "state": "ready" if ready else "queued",
-        "guesses_per_hit": strength(order),
+        "guesses_per_hit": str(strength(order)),  # JSON readers lose digits beyond 2^53
         "warnings": list(ordered.warnings),
     }
 
@@ -115,7 +115,7 @@ def page_text(page: BatchPage) -> str:
     )
     passwords = "sealed, can be exported" if page.printable else "shredded"
     rows = [
-        ["State", STATES[page.state] if page.state == "ready" else _partly(page)],
+        ["State", _ready(page) if page.state == "ready" else _partly(page)],
         ["Cards", f"{page.count:,} {page.kind}"],
         ["Face value", format_money(page.denomination, page.currency)],
         ["Serials", f"{page.first_serial} to {page.last_serial}"],
@@ -132,7 +132,22 @@ def page_text(page: BatchPage) -> str:
         ["Made", f"{_time(page.created_at)} by {page.created_by}"],
         ["Ready", _time(page.ready_at) if page.ready_at else "not yet"],
     ]
+    rows += [["Handed out" if n == 0 else "", _handout(one)] for n, one in enumerate(page.handouts)]
     return f"{page.name}\n" + "\n".join(f"  {name:16}{value}" for name, value in rows)
+
+
+def _handout(one: Handout) -> str:
+    passwords = "with passwords" if one.with_passwords else "without passwords"
+    why = f": {one.reason}" if one.reason else ""
+    return f"{_time(one.issued_at)} by {one.actor}, {one.format}, {passwords}{why}"
+
+
+def _ready(page: BatchPage) -> str:
+    held = {
+        "none": ", held back: no card can be used until it is activated",
+        "some": ", a part of it held back until it is activated",
+    }
+    return STATES["ready"] + held.get(page.released, "")
 
 
 def page_data(page: BatchPage) -> dict[str, Any]:
@@ -152,6 +167,19 @@ def page_data(page: BatchPage) -> dict[str, Any]:
         "pinless": page.pinless,
         "concurrency": page.concurrency,
         "release": page.release,
+        "released": page.released,
+        "handouts": [
+            {
+                "at": one.issued_at.isoformat(),
+                "by": one.actor,
+                "format": one.format,
+                "file": one.file,
+                "cards": one.cards,
+                "with_passwords": one.with_passwords,
+                "reason": one.reason,
+            }
+            for one in page.handouts
+        ],
         "reseller": page.reseller,
         "imported": page.imported,
         "ready_at": page.ready_at.isoformat() if page.ready_at else None,

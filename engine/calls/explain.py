@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -29,6 +30,8 @@ class Explained(Protocol):
     cost: int
     charged: int
     currency: str
+    duration_ms: int | None
+    flags: Sequence[str]
 
 
 _ROUNDING = {"half_up": "rounded", "up": "rounded up", "down": "rounded down"}
@@ -55,6 +58,11 @@ def explain(cdr: Explained) -> str:
         parts.append(
             f" The card could pay {format_money(cdr.charged, cdr.currency)}; "
             f"the operator bore {format_money(cdr.cost - cdr.charged, cdr.currency)}."
+        )
+    if "duration_capped" in cdr.flags and cdr.duration_ms is not None:
+        parts.append(
+            f" The switch reported {_spoken(cdr.duration_ms // 1000)}, longer than since the call began, which "
+            "is not believed."
         )
     return "".join(parts)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from psycopg import Connection
 from sqlalchemy import text
 
 from engine.actor import Actor
@@ -97,17 +99,20 @@ def settle(
     cause: int | None,
     now: datetime,
     swept: bool = False,
+    actor: Actor | None = None,
+    conn: Connection[Any] | None = None,
 ) -> Ended | None:
     """End a live call once: hold, charge, entry and CDR in one statement. None where it is no longer as it was read.
 
-    `swept`: nobody told of its end; it must still be overdue, with nothing heard of it since it was read.
+    `swept`: nobody told of its end; it must still be overdue, with nothing heard of it since it was read. `actor`: who
+    ended it, where it was not its switch; `conn`: a connection whose transaction this is to be a part of.
     """
     values = {
         "card_id": call.card_id,
         "call_id": call.id,
         "hold": call.hold,
         "now": now,
-        "actor": f"switch:{call.switch_id}",
+        "actor": f"switch:{call.switch_id}" if actor is None else str(actor),
         "currency": call.currency,
         # A switch may say that a call was answered only by saying how long it lasted.
         "answered_at": max(call.authorized_at, now - timedelta(seconds=usage.duration_s))
@@ -119,7 +124,7 @@ def settle(
         "cost": usage.cost,
         "cause": cause,
     }
-    with db.connection() as conn:
+    with db.connection() if conn is None else nullcontext(conn) as conn:
         if usage.cost <= call.hold:
             values |= {"charged": usage.cost, "flags": list(usage.flags)}
             write = sql.END_WRITE if call.token is None else sql.END_TOKEN_WRITE

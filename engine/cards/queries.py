@@ -55,6 +55,7 @@ class CallLine:
     authorized_at: datetime
     answered_at: datetime | None
     ended_at: datetime
+    duration_ms: int | None
     duration_s: int
     billed_s: int
     currency: str
@@ -318,7 +319,7 @@ _SHARED = tuple(
     for field in dataclasses.fields(CallLine)
     if field.name not in ("switch", "flags", "correction")
 )
-_CORRECTED = ("duration_s", "billed_s", "cost", "charged", "balance_after", "cause")
+_CORRECTED = ("duration_ms", "duration_s", "billed_s", "cost", "charged", "balance_after", "cause")
 
 
 def _call_line(cdr: Cdr, switch: str, correction: CdrCorrection | None) -> CallLine:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, exists, select
 from sqlalchemy.orm import Session
 
 from engine.cards.queries import actor_names
 from engine.cards.serials import serial_of
 from engine.db import Database
-from engine.schema import Batch, BatchKey, Deck, Reseller, Work
+from engine.schema import Batch, BatchKey, Card, Deck, ExportRun, Reseller, Work
 
 PAGE = 50
 MOVING = ("queued", "running", "interrupted")
@@ -49,8 +49,24 @@ class BatchLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Handout:
+    """A file of cards that was handed out: when, by whom, with passwords or not, and why once more."""
+
+    issued_at: datetime
+    actor: str
+    format: str
+    file: str
+    cards: int
+    with_passwords: bool
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class BatchPage(BatchLine):
-    """All that the page of a batch shows. `printable`: sealed passwords still exist."""
+    """All that the page of a batch shows. `printable`: sealed passwords still exist.
+
+    `released`: `all`, `some` or `none` of its cards may be used. `handouts`: newest first.
+    """
 
     first_serial: str
     last_serial: str
@@ -73,6 +89,13 @@ class BatchPage(BatchLine):
     shred_after: datetime | None
     shredded_at: datetime | None
     shredded_by: str | None
+    released: str
+    handouts: tuple[Handout, ...]
+
+    @property
+    def issued(self) -> bool:
+        """Whether a file with its passwords was handed out."""
+        return any(handout.with_passwords for handout in self.handouts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +152,22 @@ def _line(row: Any, names: dict[str, str], now: datetime) -> dict[str, Any]:
 def _page(session: Session, row: Any, now: datetime) -> BatchPage:
     batch = row.Batch
     key = session.get(BatchKey, batch.id)
-    names = actor_names(session, (batch.created_by, key.shredded_by if key else None))
+    runs = session.scalars(
+        select(ExportRun).where(ExportRun.batch_id == batch.id).order_by(ExportRun.id.desc()).limit(PAGE)
+    ).all()
+    names = actor_names(
+        session, (batch.created_by, key.shredded_by if key else None, *(run.actor for run in runs))
+    )
     return BatchPage(
+        released=_released(session, batch),
+        handouts=tuple(
+            Handout(
+                actor=names[run.actor],
+                file=str(run.data.get("file", "")),
+                **_same(run, "issued_at", "format", "cards", "with_passwords", "reason"),
+            )
+            for run in runs
+        ),
         first_serial=serial_of(batch.first_id),
         last_serial=serial_of(batch.last_id),
         reseller=row.reseller,
@@ -145,6 +182,14 @@ def _page(session: Session, row: Any, now: datetime) -> BatchPage:
         ),
         **_same(batch, "imported", "ready_at"),
     )
+
+
+def _released(session: Session, batch: Batch) -> str:
+    """How much of the batch may be used: `all`, `some` or `none` of it."""
+    inside = Card.id.between(batch.first_id, batch.last_id)
+    some = session.scalar(select(exists().where(Card.released_at.is_not(None), inside)))
+    held = session.scalar(select(exists().where(Card.released_at.is_(None), inside)))
+    return "all" if some and not held else "some" if some else "none"
 
 
 def _state(batch: Batch, work: Work | None, now: datetime) -> str:

@@ -39,6 +39,7 @@ CALL_FLAGS = {
     ),
     "overrun": ("Overrun", "The call lasted longer than it was granted."),
     "overrun_loss": ("Loss", "The card could not pay all of it; the operator bore the rest."),
+    "ended_by_operator": ("Ended by hand", "Somebody of the operator ended this call; its switch did not."),
     "swept": ("No end", "The switch never said that this call ended. It was closed by what was known of it."),
     "late_end": ("Late end", "The end arrived after the call had been closed, and corrected it."),
 }

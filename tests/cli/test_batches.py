@@ -105,7 +105,7 @@ def test_every_option_reaches_the_batch(cardtone: Cardtone, db: Database) -> Non
     )
     assert ran.json["state"] == "ready"
     assert (ran.json["count"], ran.json["denomination"], ran.json["currency"]) == (20, "5.00", "USD")
-    assert ran.json["guesses_per_hit"] == 10**11 * 10**6 // 20
+    assert ran.json["guesses_per_hit"] == str(10**11 * 10**6 // 20)
 
 
 @pytest.mark.usefixtures("deck")
