@@ -57,6 +57,7 @@ from engine.schema.people import (
     Totp,
     WebSession,
 )
+from engine.schema.reports import AttemptBucket, FundsBucket, PaymentBucket, StockBucket, TrafficBucket
 from engine.schema.stock import BatchKey, BulkChunk, BulkRefusal, BulkRun, ExportRun
 from engine.schema.system import Alarm, JobRun, JobState, Setting, SettingsHead, Work
 
@@ -66,6 +67,7 @@ __all__ = [
     "AccountEntry",
     "Alarm",
     "Attempt",
+    "AttemptBucket",
     "AuditLink",
     "AuditPending",
     "AuditRow",
@@ -97,12 +99,14 @@ __all__ = [
     "DestinationRules",
     "ExportRun",
     "FailureCounter",
+    "FundsBucket",
     "IdempotentRequest",
     "JobRun",
     "JobState",
     "KnownSource",
     "LedgerEntry",
     "Payment",
+    "PaymentBucket",
     "RecoveryCode",
     "Replacement",
     "Reseller",
@@ -110,10 +114,12 @@ __all__ = [
     "Setting",
     "SettingsHead",
     "Staff",
+    "StockBucket",
     "StockMove",
     "Switch",
     "SwitchKey",
     "Totp",
+    "TrafficBucket",
     "WebSession",
     "Work",
 ]

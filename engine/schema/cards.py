@@ -150,6 +150,9 @@ class Card(Base):
         Index(None, "currency", "id"),
         Index("ix_card_released", text("(released_at IS NOT NULL)"), "id"),
         Index(None, "next_fee_at", "id", postgresql_where=text("next_fee_at IS NOT NULL")),
+        # What the reports count cards by.
+        Index(None, "sold_at", postgresql_where=text("sold_at IS NOT NULL")),
+        Index(None, "activated_at", postgresql_where=text("activated_at IS NOT NULL")),
         # Calls change only columns that no index holds, so their row versions stay on the page (HOT).
         {"postgresql_with": {"fillfactor": 80}},
     )

@@ -97,6 +97,7 @@ class JobRun(Base):
     __table_args__ = (
         CheckConstraint("state IN ('asked', 'running', 'done', 'failed', 'lost')", name="state"),
         Index(None, "started_at"),
+        Index("ix_job_run_open", "job", "due_at", postgresql_where=text("state IN ('asked', 'running')")),
     )
 
 

@@ -164,6 +164,111 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("job", "due_at", name=op.f("pk_job_run")),
     )
     op.create_index(op.f("ix_job_run_started_at"), "job_run", ["started_at"], unique=False)
+    op.create_index(
+        "ix_job_run_open",
+        "job_run",
+        ["job", "due_at"],
+        unique=False,
+        postgresql_where=sa.text("state IN ('asked', 'running')"),
+    )
+    op.create_table(
+        "traffic_bucket",
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("batch_id", sa.BigInteger(), nullable=False),
+        sa.Column("reseller_id", sa.BigInteger(), nullable=False),
+        sa.Column("switch_id", sa.BigInteger(), nullable=False),
+        sa.Column("prefix", sa.Text(), nullable=False),
+        sa.Column("destination_name", sa.Text(), nullable=False),
+        sa.Column("calls", sa.BigInteger(), nullable=False),
+        sa.Column("answered", sa.BigInteger(), nullable=False),
+        sa.Column("seconds", sa.BigInteger(), nullable=False),
+        sa.Column("billed_seconds", sa.BigInteger(), nullable=False),
+        sa.Column("revenue", sa.BigInteger(), nullable=False),
+        sa.Column("loss", sa.BigInteger(), nullable=False),
+        sa.Column("swept", sa.BigInteger(), nullable=False),
+        sa.Column("flagged", sa.BigInteger(), nullable=False),
+        sa.Column("corrected", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "at",
+            "currency",
+            "batch_id",
+            "reseller_id",
+            "switch_id",
+            "prefix",
+            "destination_name",
+            name=op.f("pk_traffic_bucket"),
+        ),
+    )
+    op.create_table(
+        "funds_bucket",
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("batch_id", sa.BigInteger(), nullable=False),
+        sa.Column("reseller_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("entries", sa.BigInteger(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "at",
+            "currency",
+            "batch_id",
+            "reseller_id",
+            "kind",
+            "account",
+            name=op.f("pk_funds_bucket"),
+        ),
+    )
+    op.create_table(
+        "payment_bucket",
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("batch_id", sa.BigInteger(), nullable=False),
+        sa.Column("reseller_id", sa.BigInteger(), nullable=False),
+        sa.Column("method", sa.Text(), nullable=False),
+        sa.Column("payments", sa.BigInteger(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("bonus", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "at",
+            "currency",
+            "batch_id",
+            "reseller_id",
+            "method",
+            name=op.f("pk_payment_bucket"),
+        ),
+    )
+    op.create_table(
+        "attempt_bucket",
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("door", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("source_kind", sa.Text(), nullable=False),
+        sa.Column("attempts", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "at",
+            "door",
+            "reason",
+            "source_kind",
+            name=op.f("pk_attempt_bucket"),
+        ),
+    )
+    op.create_table(
+        "stock_bucket",
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("batch_id", sa.BigInteger(), nullable=False),
+        sa.Column("reseller_id", sa.BigInteger(), nullable=False),
+        sa.Column("sold", sa.BigInteger(), nullable=False),
+        sa.Column("activated", sa.BigInteger(), nullable=False),
+        sa.Column("first_used", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "at",
+            "batch_id",
+            "reseller_id",
+            name=op.f("pk_stock_bucket"),
+        ),
+    )
     op.create_table(
         "job_state",
         sa.Column("job", sa.Text(), nullable=False),
@@ -456,6 +561,20 @@ def upgrade() -> None:
         ["next_fee_at", "id"],
         unique=False,
         postgresql_where=sa.text("next_fee_at IS NOT NULL"),
+    )
+    op.create_index(
+        op.f("ix_card_activated_at"),
+        "card",
+        ["activated_at"],
+        unique=False,
+        postgresql_where=sa.text("activated_at IS NOT NULL"),
+    )
+    op.create_index(
+        op.f("ix_card_sold_at"),
+        "card",
+        ["sold_at"],
+        unique=False,
+        postgresql_where=sa.text("sold_at IS NOT NULL"),
     )
     op.create_index(
         "ix_card_released", "card", [sa.literal_column("(released_at IS NOT NULL)"), "id"], unique=False
