@@ -161,6 +161,25 @@ def sentence(error: BaseException) -> str:
     )
 
 
+def error_json(error: BaseException) -> str:
+    """The same as one JSON object: `error` is a stable code, `message` the sentence, `field` what is to blame."""
+    known = error if isinstance(error, EngineError) else None
+    told = {"error": known.code if known else "failed", "message": sentence(error)}
+    if known and isinstance(known.data.get("field"), str):
+        told["field"] = known.data["field"]
+    return json.dumps(told, ensure_ascii=False)
+
+
+def confirmed(prompt: str) -> Callable[[Any], Any]:
+    """Give a command the option --yes, and ask first where it is not given. The question goes to stderr."""
+
+    def ask(ctx: click.Context, param: click.Parameter, yes: bool) -> None:
+        if not yes:
+            click.confirm(prompt, abort=True, err=True)
+
+    return click.option("--yes", is_flag=True, expose_value=False, callback=ask, help="Go on without asking.")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit: status 0, or 1 after one plain sentence on stderr."""
     # As an exception, so that what was opened is closed and an embedded database doesn't stay behind.
@@ -177,7 +196,8 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if os.environ.get("CARDTONE_LOG_LEVEL", "").lower() == "debug":
             traceback.print_exc()
-        click.echo(sentence(error), err=True)
+        asked_for_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
+        click.echo(error_json(error) if asked_for_json else sentence(error), err=True)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 

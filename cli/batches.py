@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cli import batchtexts as texts
-from cli.app import Context, with_context
+from cli.app import Context, confirmed, with_context
 from cli.batchoptions import number_options, order_of, rule_options
 from engine.actor import CONSOLE
 from engine.calls.decksheet import DELIMITERS, MAX_BYTES
@@ -254,7 +254,7 @@ _range_command("sold", "sold", "Note that cards were sold.")
 @command.command("shred")
 @click.argument("name")
 @click.option("--reason", help="Kept in the audit trail.")
-@click.confirmation_option(prompt="Nobody will be able to read these passwords again. Go on?")
+@confirmed("Nobody will be able to read these passwords again. Go on?")
 @with_context
 def shred_keys(context: Context, name: str, reason: str | None) -> None:
     """Destroy the key of a batch's passwords, for good. The cards go on working."""
@@ -269,7 +269,7 @@ def shred_keys(context: Context, name: str, reason: str | None) -> None:
 @command.command("discard")
 @click.argument("name")
 @click.option("--reason", help="Kept in the audit trail.")
-@click.confirmation_option(prompt="None of these cards will ever work. Go on?")
+@confirmed("None of these cards will ever work. Go on?")
 @with_context
 def discard(context: Context, name: str, reason: str | None) -> None:
     """Give up a batch that never got ready, for good."""
