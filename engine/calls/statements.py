@@ -162,7 +162,7 @@ SWEEP_WRITE = _end(
 READ_FUNDS = Statement("SELECT balance, held FROM card WHERE id = %(card_id)s FOR NO KEY UPDATE")
 
 FIRST_USE_READ = Statement("""
-    SELECT c.id, c.expires_at, c.first_used_at, b.validity_from, b.validity_days
+    SELECT c.id, c.expires_at, c.first_used_at, b.validity_from, b.validity_days, b.maintenance_fee, b.maintenance_days
     FROM card c JOIN batch b ON b.id = c.batch_id WHERE c.id = %(card_id)s
 """)
 

@@ -68,6 +68,7 @@ _FACTS = """
     c.deck_id, c.destination_rules_id, c.released_at, c.first_used_at, c.expires_at, c.locked_at, c.locked_by,
     c.damaged_at, b.kind, b.ready_at, b.validity_days, b.validity_from, b.first_use, b.grace_days, b.binding,
     b.max_bound, b.auto_bind, b.pinless AS batch_pinless, b.post_call_fee, b.language,
+    b.maintenance_fee, b.maintenance_days,
     CASE WHEN b.binding <> 'none' OR b.pinless
         THEN (SELECT count(*) FROM binding WHERE card_id = c.id) ELSE 0 END AS bound,
     (b.binding <> 'none' OR b.pinless)

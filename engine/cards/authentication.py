@@ -272,16 +272,21 @@ def _lift_lock(session: Session, card_id: int, now: datetime) -> bool:
 
 
 def start_validity(session: Session, row: Any, zone: ZoneInfo, now: datetime, actor: str) -> None:
-    """Mark a card's first use; its validity starts now where its batch counts from first use."""
+    """Mark a card's first use; its validity starts now where its batch counts from first use.
+
+    The days to its first maintenance fee count from now, too. A card that was taken back since it was read is not used.
+    """
     expires_at = row.expires_at
     if row.validity_from == "first_use" and row.validity_days is not None and expires_at is None:
         expires_at = validity_end(now, row.validity_days, zone)
+    fee = row.maintenance_fee and row.maintenance_days
+    next_fee_at = validity_end(now, row.maintenance_days, zone) if fee else None
     done = session.execute(
         text(
-            "UPDATE card SET first_used_at = :now, expires_at = :expires_at"
-            " WHERE id = :id AND first_used_at IS NULL RETURNING id"
+            "UPDATE card SET first_used_at = :now, expires_at = :expires_at, next_fee_at = :next_fee_at"
+            " WHERE id = :id AND first_used_at IS NULL AND released_at IS NOT NULL RETURNING id"
         ),
-        {"id": row.id, "now": now, "expires_at": expires_at},
+        {"id": row.id, "now": now, "expires_at": expires_at, "next_fee_at": next_fee_at},
     ).one_or_none()
     if done is not None:
         add_event(session, row.id, now, "first_use", actor)

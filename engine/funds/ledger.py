@@ -165,13 +165,14 @@ _POST_MANY = text(
     """
     WITH moved AS (
         UPDATE card SET balance = balance + asked.amount
-        FROM unnest(CAST(:card_ids AS bigint[]), CAST(:amounts AS bigint[])) AS asked (card_id, amount)
+        FROM unnest(CAST(:card_ids AS bigint[]), CAST(:amounts AS bigint[]), CAST(:keys AS text[]))
+            AS asked (card_id, amount, key)
         WHERE card.id = asked.card_id AND balance + asked.amount >= held
-        RETURNING card.id, asked.amount, card.balance
+        RETURNING card.id, asked.amount, asked.key, card.balance
     )
     INSERT INTO ledger_entry
         (card_id, account, amount, balance_after, kind, reference, actor, reason, idempotency_key, at)
-    SELECT id, :account, amount, balance, :kind, :reference, :actor, :reason, :key, :now FROM moved
+    SELECT id, :account, amount, balance, :kind, :reference, :actor, :reason, key, :now FROM moved
     RETURNING card_id
     """
 )
@@ -188,12 +189,12 @@ def post_many(
     actor: Actor,
     now: datetime,
     reason: str | None = None,
-    key: str | None = None,
+    key: str | Sequence[str] | None = None,
 ) -> list[int]:
     """Move an amount on each of many cards, as `post` does on one; returns the ids of the cards that were posted to.
 
     A card whose balance would fall under what its calls hold is left out, and so is one that doesn't exist. The caller
-    has locked the cards in ascending order. `key` is the same on every card, and unique on each.
+    has locked the cards in ascending order. `key` is one for all the cards or one for each, and unique on its card.
     """
     done = session.execute(
         _POST_MANY,
@@ -205,7 +206,7 @@ def post_many(
             "reference": reference,
             "actor": str(actor),
             "reason": reason,
-            "key": key,
+            "keys": [key] * len(card_ids) if key is None or isinstance(key, str) else list(key),
             "now": now,
         },
     )
