@@ -133,17 +133,18 @@ def verify_chain(
         problems += _added(conn)
         if head is not None:
             problems += _against(head, walk, vault)
-        waiting = conn.execute(
-            "SELECT count(*) AS rows, min(a.at) AS since FROM audit_pending p LEFT JOIN audit a ON a.id = p.audit_id"
-        ).fetchone()
-    assert waiting is not None
-    late = waiting.since is not None and now - waiting.since > timedelta(seconds=LATE_S)
+        unchained, since = next(
+            conn.cursor(row_factory=tuple_row).execute(
+                "SELECT count(*), min(a.at) FROM audit_pending p LEFT JOIN audit a ON a.id = p.audit_id"
+            )
+        )
+    late = since is not None and now - since > timedelta(seconds=LATE_S)
     return Report(
         walk.links,
         walk.before.hex() if walk.links else None,
         tuple(problems),
-        waiting.rows,
-        waiting.since,
+        unchained,
+        since,
         late,
     )
 

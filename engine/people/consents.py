@@ -63,7 +63,7 @@ def need(
         .where(
             Consent.fingerprint == asked,
             Consent.asked_by == str(actor),
-            Consent.approved,
+            Consent.approved.is_(True),
             Consent.used_at.is_(None),
             Consent.expires_at > now,
         )
@@ -90,7 +90,7 @@ def ask(
     actor: Actor,
     now: datetime,
 ) -> int:
-    """Ask for a second person's consent to one act, and return its number. Asking again while it is open asks nothing new.
+    """Ask for a second person's consent to one act, and return its number; again while it is open, the same number.
 
     Whoever may not do the act may not ask for it either. Raises `Forbidden`, `InvalidInput` (unknown_action,
     reason_missing, too_long).
@@ -132,9 +132,7 @@ def ask(
             f"consent:{row.id}",
             now,
             reason=why,
-            action=action,
-            subject=subject,
-            facts=facts,
+            asked={"action": action, "subject": subject, "facts": facts},
         )
         return row.id
 
@@ -174,9 +172,7 @@ def decide(
             now,
             reason=why,
             approved=approve,
-            action=row.action,
-            subject=row.subject,
-            facts=row.facts,
+            asked={"action": row.action, "subject": row.subject, "facts": row.facts},
         )
         session.flush()
         return _view(row, now)
