@@ -59,6 +59,11 @@ def _sum(told: DeckImport, dry_run: bool) -> str:
         )
     until = f", until a later version takes its place on {_time(told.until)}" if told.until else ""
     said = f"{what} for {deck}, in force from {_time(told.effective_from)}{until}.{counted}"
+    if not told.new_deck and told.removed > told.added + told.changed + told.unchanged:
+        said += (
+            "\nTake care: most of the prefixes in force so far are not in this file, and will have no rate. "
+            "A file must hold the whole deck, not only what changes."
+        )
     return f"Nothing was changed. An import would bring {said}" if dry_run else f"Imported {said}"
 
 

@@ -76,11 +76,20 @@ def test_an_import_tells_what_it_changed(cardtone: Cardtone, db: Database, sheet
     sheet.write_text(SHEET.replace("0.0290", "0.03").replace("33,France,0,", "34,Spain,0.01,"))
     ran = bring(cardtone, sheet)
     assert ran.out.splitlines()[-1] == "Prefixes: 1 added, 1 changed, 1 removed, 1 as before."
+    assert "Take care" not in ran.out
     with db.begin() as session:
         rows = session.scalars(select(AuditRow).order_by(AuditRow.id)).all()
     assert [(row.action, row.actor, row.data["source"]) for row in rows] == [
         ("deck.import", "console", "retail.csv")
     ] * 2
+
+
+def test_a_file_that_drops_most_of_the_deck_is_warned_about(cardtone: Cardtone, sheet: Path) -> None:
+    bring(cardtone, sheet)
+    sheet.write_text("".join(SHEET.splitlines(keepends=True)[:4]))
+    ran = bring(cardtone, sheet, "--dry-run")
+    assert "2 removed" in ran.out
+    assert "Take care: most of the prefixes" in ran.out
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
