@@ -56,6 +56,7 @@ WORDS = {
     "shred_days": Words(
         "days", "Sealed passwords of a batch are destroyed this long after it was made; 0 for by hand only."
     ),
+    "breakage": Words("", "Write off what is left on a card when its grace has ended."),
     "consent_exports": Words("", "Whether exports with passwords need a second person's consent (on or off)."),
     "consent_recharge_over": Words(
         "units of currency", "Recharges of more than this need a second person's consent; 0 for none."

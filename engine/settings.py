@@ -57,6 +57,8 @@ class Settings:
     """Wrong passwords since the last right one that lock the card."""
     shred_days: int = 0
     """Days after generation at which a batch's sealed passwords are shredded; 0: by hand only."""
+    breakage: bool = False
+    """What is left on a released card is written off when its grace has ended."""
     consent_exports: bool = False
     """Exports with passwords need a second person's consent."""
     consent_recharge_over: int = 0
