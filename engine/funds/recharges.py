@@ -1,8 +1,9 @@
-"""An operator puts money on a card, with or without a bonus, or corrects what is on it."""
+"""An operator puts money on a card, with or without a bonus, or corrects what is on it; and the step by which money
+comes onto a card whoever pays: the operator's customer, a reseller's account, an auto-recharge's funding account."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,10 +20,13 @@ from engine.cards.status import grace_end, validity_end
 from engine.cards.timeline import add_event, checked_reason
 from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound, Refused
-from engine.funds import ledger
+from engine.funds import accounts, ledger
+from engine.funds.bonus import Bonus, bonus_for
 from engine.house import zone_of
 from engine.money import MAX_UNITS, MICROS, format_amount
+from engine.people import audit, consents
 from engine.permissions import command
+from engine.settings import Settings
 
 MOST = MAX_UNITS * MICROS
 """The most that one write may move or a card may have, in micro-units."""
@@ -30,7 +34,11 @@ MOST = MAX_UNITS * MICROS
 
 @dataclass(frozen=True, slots=True)
 class Recharged:
-    """A recharge as it stands in the books, in micro-units of `currency`; `balance` and `expires_at` are after it."""
+    """A recharge as it stands in the books, in micro-units of `currency`; `balance` and `expires_at` are after it.
+
+    `repeated`: its key had counted before, and nothing was moved now. `balance_now` is what the card has at the moment
+    of the answer, which only then may differ from `balance`. Neither is part of what is compared.
+    """
 
     payment_id: int
     serial: str
@@ -39,16 +47,33 @@ class Recharged:
     balance: int
     currency: str
     expires_at: datetime | None
+    repeated: bool = field(default=False, compare=False)
+    balance_now: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Adjusted:
-    """An adjustment as it stands in the books: `amount` is signed, `balance` the card's after it."""
+    """An adjustment as it stands in the books: `amount` is signed, `balance` the card's after it.
+
+    `repeated` and `balance_now` as in `Recharged`.
+    """
 
     serial: str
     amount: int
     balance: int
     currency: str
+    repeated: bool = field(default=False, compare=False)
+    balance_now: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What `recharge_step` did: the payment, its bonus, the balance after it and when the card now expires."""
+
+    payment_id: int
+    bonus: int
+    balance: int
+    expires_at: datetime | None
 
 
 @command("card.recharge")
@@ -57,7 +82,7 @@ def recharge(
     *,
     card_id: int,
     amount: int,
-    bonus: int = 0,
+    bonus: int | None = None,
     key: str | None = None,
     actor: Actor,
     reason: str | None = None,
@@ -65,13 +90,15 @@ def recharge(
 ) -> Recharged:
     """Put `amount` on a card, and `bonus` as a gift beside it: a payment, and a ledger entry for each.
 
-    An expired card within its grace lives again where its batch has extension days: until the later of what it was
-    and the end of that day in the operator's zone. The same `key` with the same facts counts once and gets the first
-    answer; with others it raises `Conflict` ("key_reused"). Raises `Refused` (not_activated, damaged, locked, expired,
-    voucher_not_allowed), `InvalidInput` (too_small, too_large) and `NotFound`.
+    Without `bonus` the bonus rules say how much it is; 0 gives none. An expired card within its grace lives again
+    where its batch has extension days: until the later of what it was and the end of that day in the operator's zone.
+    The same `key` with the same facts counts once and gets the first answer, `repeated`; with others it raises
+    `Conflict` ("key_reused"). Raises `Refused` (not_activated, damaged, locked, expired, voucher_not_allowed),
+    `InvalidInput` (amount_too_small, amount_too_large, negative), `NotFound`, and `ConsentNeeded` where the amount is
+    over the setting `consent_recharge_over` and nobody has consented to these `consent_facts`.
     """
     _check_amount("amount", amount, low=1)
-    _check_amount("bonus", bonus, low=0)
+    _check_amount("bonus", bonus or 0, low=0)
     why = checked_reason(reason)
     return _recharge(db, card_id, amount, bonus, key or idempotency.new_key(), actor, why, now)
 
@@ -104,7 +131,7 @@ def _recharge(
     db: Database,
     card_id: int,
     amount: int,
-    bonus: int,
+    bonus: int | None,
     key: str,
     actor: Actor,
     reason: str | None,
@@ -114,46 +141,73 @@ def _recharge(
     with db.begin() as session:
         first = idempotency.claim(session, "recharge", key, asked, now)
         if first is not None:
-            return _first_answer(first)
+            return _first_answer(session, card_id, first)
         card = lock_target(session, card_id)
-        zone = zone_of(settings.load(session))
-        refusal = recharge_refusal(card, now, zone)
-        if refusal is not None:
-            raise Refused(refusal, serial=serial_of(card_id))
-        _check_amount("amount", card.balance + amount + bonus, low=1)
-        payment_id = add_payment(
-            session, card, "operator", amount, actor, now, bonus=bonus, reason=reason, key=key
+        rules = settings.load(session)
+        _need_consent(session, rules, card, amount, bonus, actor, now)
+        posted = recharge_step(
+            session,
+            card,
+            amount,
+            bonus=bonus,
+            method="operator",
+            actor=actor,
+            now=now,
+            zone=zone_of(rules),
+            reason=reason,
+            key=key,
         )
-        common: dict[str, Any] = {
-            "card_id": card_id,
-            "reference": f"payment:{payment_id}",
-            "actor": actor,
-            "now": now,
+        serial = serial_of(card_id)
+        told = {
+            "amount": amount,
+            "bonus": posted.bonus,
+            "currency": card.currency,
+            "payment": posted.payment_id,
         }
-        entry = ledger.post(
-            session, amount=amount, account=ledger.SALES, kind="recharge", reason=reason, **common
-        )
-        if bonus:
-            entry = ledger.post(
-                session, amount=bonus, account=ledger.BONUS, kind="bonus", reason=reason, **common
-            )
-        told = {"amount": amount, "bonus": bonus, "currency": card.currency, "payment": payment_id}
-        tell(session, card_id, "recharge", actor, now, reason, **told)
-        expires_at = reactivate(session, card, actor, now, zone)
+        audit.record(session, actor, "card.recharge", f"card:{serial}", now, reason=reason, **told)
         answer = Recharged(
-            payment_id, serial_of(card_id), amount, bonus, entry.balance_after, card.currency, expires_at
+            posted.payment_id,
+            serial,
+            amount,
+            posted.bonus,
+            posted.balance,
+            card.currency,
+            posted.expires_at,
+            balance_now=posted.balance,
         )
         idempotency.keep(session, "recharge", key, _kept(answer))
         return answer
 
 
-def _kept(answer: Recharged) -> dict[str, Any]:
-    return {**asdict(answer), "expires_at": answer.expires_at.isoformat() if answer.expires_at else None}
+def consent_facts(amount: int, bonus: int | None, currency: str) -> dict[str, Any]:
+    """What a second person consents to where a recharge of a card needs it (subject: `card:SERIAL`)."""
+    return {"amount": amount, "bonus": bonus, "currency": currency}
 
 
-def _first_answer(kept: dict[str, Any]) -> Recharged:
+def _need_consent(
+    session: Session, rules: Settings, card: Any, amount: int, bonus: int | None, actor: Actor, now: datetime
+) -> None:
+    if rules.consent_recharge_over and amount + (bonus or 0) > rules.consent_recharge_over * MICROS:
+        facts = consent_facts(amount, bonus, card.currency)
+        consents.need(session, actor, "card.recharge", f"card:{serial_of(card.id)}", facts, now)
+
+
+def _kept(answer: Recharged | Adjusted) -> dict[str, Any]:
+    kept = {name: value for name, value in asdict(answer).items() if name not in ("repeated", "balance_now")}
+    if kept.get("expires_at") is not None:
+        kept["expires_at"] = kept["expires_at"].isoformat()
+    return kept
+
+
+def _first_answer(session: Session, card_id: int, kept: dict[str, Any]) -> Recharged:
     expires_at = datetime.fromisoformat(kept["expires_at"]) if kept["expires_at"] else None
-    return Recharged(**{**kept, "expires_at": expires_at})
+    now_on_it = balance_of(session, card_id)
+    return Recharged(**{**kept, "expires_at": expires_at}, repeated=True, balance_now=now_on_it)
+
+
+def balance_of(session: Session, card_id: int) -> int:
+    """What a card has now, in micro-units."""
+    return int(session.scalar(text("SELECT balance FROM card WHERE id = :id"), {"id": card_id}) or 0)
 
 
 @reruns
@@ -165,7 +219,7 @@ def _adjust(
         with db.begin() as session:
             first = idempotency.claim(session, "adjust", key, asked, now)
             if first is not None:
-                return Adjusted(**first)
+                return Adjusted(**first, repeated=True, balance_now=balance_of(session, card_id))
             card = lock_target(session, card_id)
             if amount > 0 and card.redeemed:
                 raise Refused("voucher_used", serial=serial_of(card_id))
@@ -185,8 +239,8 @@ def _adjust(
             )
             tell(session, card_id, "adjust", actor, now, reason, amount=amount, currency=card.currency)
             answer = Adjusted(serial_of(card_id), amount, entry.balance_after, card.currency)
-            idempotency.keep(session, "adjust", key, asdict(answer))
-            return answer
+            idempotency.keep(session, "adjust", key, _kept(answer))
+            return replace(answer, balance_now=answer.balance)
     except IntegrityError as error:
         if "uq_ledger_entry_idempotency" not in str(error.orig):
             raise
@@ -204,6 +258,65 @@ _TARGET = text(
     WHERE c.id = :id
     """
 )
+
+
+def recharge_step(
+    session: Session,
+    card: Any,
+    amount: int,
+    *,
+    method: str,
+    actor: Actor,
+    now: datetime,
+    zone: ZoneInfo,
+    bonus: int | None = None,
+    account_id: int | None = None,
+    reason: str | None = None,
+    key: str | None = None,
+) -> Posted:
+    """Put `amount` on a card that `lock_target` locked: payment, entries, timeline, and life again where it expired.
+
+    `method`: `operator` (sold for money), `reseller` or `auto`, which are paid from `account_id`. `bonus` None: what
+    the bonus rules give. `key` makes the payment unique. Never commits, and leaves the audit row to the command. Raises
+    `Refused` (as `recharge_refusal` says; currency_mismatch, account_exhausted), `InvalidInput` ("amount_too_large"),
+    `NotFound` ("account_not_found") and `Conflict` ("key_reused").
+    """
+    serial = serial_of(card.id)
+    refusal = recharge_refusal(card, now, zone)
+    if refusal is not None:
+        raise Refused(refusal, serial=serial)
+    gift = bonus_for(session, card, amount, method, now) if bonus is None else Bonus(bonus)
+    _check_amount("amount", card.balance + amount + gift.amount, low=1)
+    counter = ledger.SALES if account_id is None else accounts.counter_account(session, account_id, card)
+    payment_id = add_payment(
+        session,
+        card,
+        method,
+        amount,
+        actor,
+        now,
+        bonus=gift.amount,
+        bonus_rule_id=gift.rule_id,
+        account_id=account_id,
+        reason=reason,
+        key=key,
+    )
+    reference = f"payment:{payment_id}"
+    common: dict[str, Any] = {"reference": reference, "actor": actor, "now": now, "reason": reason}
+    entry = ledger.post(session, card_id=card.id, amount=amount, account=counter, kind="recharge", **common)
+    if gift.amount:
+        entry = ledger.post(
+            session, card_id=card.id, amount=gift.amount, account=ledger.BONUS, kind="bonus", **common
+        )
+    if account_id is not None:
+        accounts.post(session, account_id=account_id, amount=-amount, kind="recharge", **common)
+    told = {"amount": amount, "bonus": gift.amount, "currency": card.currency, "payment": payment_id}
+    if method != "operator":
+        told["method"] = method
+    if reason is not None:
+        told["reason"] = reason
+    add_event(session, card.id, now, "recharge", str(actor), **told)
+    return Posted(payment_id, gift.amount, entry.balance_after, reactivate(session, card, actor, now, zone))
 
 
 def lock_target(session: Session, card_id: int) -> Any:
@@ -259,7 +372,9 @@ def add_payment(
     now: datetime,
     *,
     bonus: int = 0,
+    bonus_rule_id: int | None = None,
     voucher_id: int | None = None,
+    account_id: int | None = None,
     reason: str | None = None,
     key: str | None = None,
 ) -> int:
@@ -267,8 +382,10 @@ def add_payment(
     payment_id = session.scalar(
         text(
             "INSERT INTO payment"
-            " (card_id, method, amount, bonus, currency, voucher_id, actor, reason, idempotency_key, at)"
-            " VALUES (:card_id, :method, :amount, :bonus, :currency, :voucher_id, :actor, :reason, :key, :now)"
+            " (card_id, method, amount, bonus, bonus_rule_id, currency, voucher_id, account_id, actor, reason,"
+            " idempotency_key, at)"
+            " VALUES (:card_id, :method, :amount, :bonus, :bonus_rule_id, :currency, :voucher_id, :account_id,"
+            " :actor, :reason, :key, :now)"
             " ON CONFLICT (idempotency_key) DO NOTHING RETURNING id"
         ),
         {
@@ -276,8 +393,10 @@ def add_payment(
             "method": method,
             "amount": amount,
             "bonus": bonus,
+            "bonus_rule_id": bonus_rule_id,
             "currency": card.currency,
             "voucher_id": voucher_id,
+            "account_id": account_id,
             "actor": str(actor),
             "reason": reason,
             "key": key,

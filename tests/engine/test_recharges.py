@@ -99,7 +99,10 @@ def test_an_empty_card_is_active_again_and_an_unused_one_stays_unused(db: Databa
 def test_the_same_key_and_facts_get_the_first_answer(db: Database, card: TestCard) -> None:
     first = pay(db, card, "2.00", "0.50", key="counter-7")
     pay(db, card, "1.00", key="counter-8")
-    assert pay(db, card, "2.00", "0.50", key="counter-7", now=NOW + timedelta(days=1)) == first
+    again = pay(db, card, "2.00", "0.50", key="counter-7", now=NOW + timedelta(days=1))
+    assert again == first
+    assert (first.repeated, first.balance, first.balance_now) == (False, USD("7.5"), USD("7.5"))
+    assert (again.repeated, again.balance, again.balance_now) == (True, USD("7.5"), USD("8.5"))
     assert facts(db, card).balance == USD("8.5")
     assert count(db, Payment) == 2
 

@@ -1,0 +1,129 @@
+"""Accounts and their entries as pages and the command line show them. Answers are frozen; lists are read by key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from engine.cards.queries import actor_names
+from engine.cards.serials import serial_of
+from engine.db import Database
+from engine.errors import NotFound
+from engine.names import sought
+from engine.schema import Account, AccountEntry, Payment, Reseller
+
+PAGE = 25
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """An account as it may be shown; amounts in micro-units of `currency`. `available`: balance and credit together."""
+
+    id: int
+    kind: str
+    name: str
+    reseller_id: int | None
+    reseller: str | None
+    currency: str
+    balance: int
+    credit_limit: int
+    created_at: datetime
+    closed_at: datetime | None
+
+    @property
+    def available(self) -> int:
+        """What can still be spent."""
+        return self.balance + self.credit_limit
+
+
+@dataclass(frozen=True, slots=True)
+class AccountLine:
+    """An entry of an account, signed as the account sees it. `other`: the serial of the card that was recharged."""
+
+    id: int
+    at: datetime
+    kind: str
+    amount: int
+    balance_after: int
+    reference: str
+    other: str | None
+    actor: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPage:
+    """An account and its entries, newest first; `older` is where the next page begins, or None."""
+
+    account: AccountView
+    entries: tuple[AccountLine, ...]
+    older: int | None
+
+
+def list_accounts(
+    db: Database, *, kind: str | None = None, reseller_id: int | None = None, closed: bool = False
+) -> list[AccountView]:
+    """The accounts by name; those that were `closed` only where they are wanted."""
+    statement = select(Account, Reseller.name).outerjoin(Reseller, Account.reseller_id == Reseller.id)
+    if kind is not None:
+        statement = statement.where(Account.kind == kind)
+    if reseller_id is not None:
+        statement = statement.where(Account.reseller_id == reseller_id)
+    if not closed:
+        statement = statement.where(Account.closed_at.is_(None))
+    with db.begin() as session:
+        rows = session.execute(statement.order_by(Account.name))
+        return [_shown(account, reseller) for account, reseller in rows]
+
+
+def account_named(db: Database, name: str) -> AccountView:
+    """The account of a name, closed or not. Raises `NotFound` ("account_not_found")."""
+    with db.begin() as session:
+        account = session.scalar(select(Account).where(Account.name == sought(name)))
+        if account is None:
+            raise NotFound("account_not_found", name=name)
+        return view_of(session, account)
+
+
+def account_page(db: Database, account_id: int, *, before: int | None = None) -> AccountPage:
+    """An account with its entries, newest first, from before the entry `before` on. Raises `NotFound`."""
+    with db.begin() as session:
+        account = session.get(Account, account_id)
+        if account is None:
+            raise NotFound("account_not_found")
+        statement = select(AccountEntry).where(AccountEntry.account_id == account_id)
+        if before is not None:
+            statement = statement.where(AccountEntry.id < before)
+        rows = list(session.scalars(statement.order_by(AccountEntry.id.desc()).limit(PAGE + 1)))
+        names = actor_names(session, [row.actor for row in rows])
+        others = _recharged(session, rows)
+        lines = tuple(_line(row, names.__getitem__, others) for row in rows[:PAGE])
+        return AccountPage(view_of(session, account), lines, rows[PAGE - 1].id if len(rows) > PAGE else None)
+
+
+def _recharged(session: Session, rows: list[AccountEntry]) -> dict[str, str]:
+    """The cards that the payments among the entries went to: reference → serial."""
+    ids = [int(row.reference[8:]) for row in rows if row.reference.startswith("payment:")]
+    found = session.execute(select(Payment.id, Payment.card_id).where(Payment.id.in_(ids))) if ids else ()
+    return {f"payment:{row.id}": serial_of(row.card_id) for row in found}
+
+
+def _line(row: AccountEntry, named: Callable[[str], str], others: dict[str, str]) -> AccountLine:
+    same = ("id", "at", "kind", "amount", "balance_after", "reference", "reason")
+    facts = {name: getattr(row, name) for name in same}
+    return AccountLine(actor=named(row.actor), other=others.get(row.reference), **facts)
+
+
+def view_of(session: Session, account: Account) -> AccountView:
+    """An account that was read, as it may be shown."""
+    reseller = session.get(Reseller, account.reseller_id) if account.reseller_id is not None else None
+    return _shown(account, reseller.name if reseller else None)
+
+
+def _shown(account: Account, reseller: str | None) -> AccountView:
+    facts = {name: getattr(account, name) for name in AccountView.__dataclass_fields__ if name != "reseller"}
+    return AccountView(**facts, reseller=reseller)
