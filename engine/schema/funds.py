@@ -55,7 +55,7 @@ class LedgerEntry(Base):
             unique=True,
             postgresql_where=text("idempotency_key IS NOT NULL"),
         ),
-        Index(None, "at", postgresql_using="brin"),
+        Index(None, "at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
     )
 
 

@@ -577,7 +577,10 @@ def upgrade() -> None:
         postgresql_where=sa.text("sold_at IS NOT NULL"),
     )
     op.create_index(
-        "ix_card_released", "card", [sa.literal_column("(released_at IS NOT NULL)"), "id"], unique=False
+        "ix_card_released", "card", ["id"], unique=False, postgresql_where=sa.text("released_at IS NOT NULL")
+    )
+    op.create_index(
+        "ix_card_held_back", "card", ["id"], unique=False, postgresql_where=sa.text("released_at IS NULL")
     )
     op.create_index(
         op.f("ix_card_reseller_id_id"),
@@ -586,9 +589,23 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("reseller_id IS NOT NULL"),
     )
-    op.create_index(op.f("ix_card_event_at"), "card_event", ["at"], unique=False, postgresql_using="brin")
+    op.create_index(
+        op.f("ix_card_event_at"),
+        "card_event",
+        ["at"],
+        unique=False,
+        postgresql_using="brin",
+        postgresql_with={"autosummarize": "on"},
+    )
     op.drop_constraint(op.f("fk_card_event_card_id_card"), "card_event", type_="foreignkey")
-    op.create_index(op.f("ix_ledger_entry_at"), "ledger_entry", ["at"], unique=False, postgresql_using="brin")
+    op.create_index(
+        op.f("ix_ledger_entry_at"),
+        "ledger_entry",
+        ["at"],
+        unique=False,
+        postgresql_using="brin",
+        postgresql_with={"autosummarize": "on"},
+    )
     op.add_column("payment", sa.Column("account_id", sa.BigInteger(), nullable=True))
     op.add_column("payment", sa.Column("bonus_rule_id", sa.BigInteger(), nullable=True))
     op.create_foreign_key(op.f("fk_payment_account_id_account"), "payment", "account", ["account_id"], ["id"])
