@@ -56,6 +56,8 @@ WORDS = {
     "shred_days": Words(
         "days", "Sealed passwords of a batch are destroyed this long after it was made; 0 for by hand only."
     ),
+    "attempts_days": Words("days", "How long failed tries are kept."),
+    "work_days": Words("days", "How long background work that is over, and runs of jobs, are kept."),
     "breakage": Words("", "Write off what is left on a card when its grace has ended."),
     "consent_exports": Words("", "Whether exports with passwords need a second person's consent (on or off)."),
     "consent_recharge_over": Words(

@@ -44,6 +44,8 @@ ENGINE: Sentences = {
     "seal_broken": "A sealed password can't be opened: it was changed, or belongs to another card.",
     "master_key_missing": "The master key of version {version} is missing; without it sealed passwords stay closed.",
     "work_not_found": "There is no such work.",
+    "job_not_found": ("There is no job named {name}.", "There is no such job."),
+    "alarm_not_found": "There is no such alarm.",
     "not_permitted": "Your role doesn't allow this. Ask somebody whose role does.",
     "work_not_stopped": "This work has not failed and was not cancelled; there is nothing to go on with.",
     "work_cancelled": "The work was cancelled.",

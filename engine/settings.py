@@ -55,8 +55,26 @@ class Settings:
     """The longest delay."""
     lock_failures: int = 20
     """Wrong passwords since the last right one that lock the card."""
+    caller_failures: int = 6
+    """Wrong passwords from one caller within `caller_window_s` before it has to wait."""
+    caller_window_s: int = 600
+    """How long the wrong passwords of a caller count."""
+    address_failures: int = 10
+    """Wrong passwords from one address of browsers within `address_window_s` before it has to wait."""
+    address_window_s: int = 60
+    """How long the wrong passwords of an address count."""
+    guessing_per_minute: int = 60
+    """More wrong passwords a minute than this, over all cards, raise an alarm and halve what a source is allowed."""
+    storm_locks: int = 50
+    """After this many locks by wrong passwords within `storm_window_s` no further card is locked by them."""
+    storm_window_s: int = 600
+    """How long a lock by wrong passwords counts towards `storm_locks`."""
     shred_days: int = 0
     """Days after generation at which a batch's sealed passwords are shredded; 0: by hand only."""
+    attempts_days: int = 90
+    """Days for which failed tries are kept."""
+    work_days: int = 30
+    """Days for which background work that is over, and runs of jobs, are kept."""
     breakage: bool = False
     """What is left on a released card is written off when its grace has ended."""
     consent_exports: bool = False
