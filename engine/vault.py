@@ -143,6 +143,25 @@ class Vault:
         except (KeyError, InvalidUnwrap):
             raise SealBroken("master_key_missing", version=master) from None
 
+    def seal(self, plain: bytes, bound: str) -> tuple[bytes, int]:
+        """A secret that must be read again later (a second factor's), sealed: nonce, ciphertext and tag, and the master
+        version. `bound` says whose it is; moved to somebody else it does not open."""
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._gcm(self.master).encrypt(nonce, plain, bound.encode()), self.master
+
+    def unseal(self, sealed: bytes, master: int, bound: str) -> bytes:
+        """What was sealed. Raises `SealBroken`."""
+        if master not in self._masters:
+            raise SealBroken("master_key_missing", version=master)
+        try:
+            return self._gcm(master).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound.encode())
+        except InvalidTag:
+            raise SealBroken("seal_broken") from None
+
+    def _gcm(self, master: int) -> AESGCM:
+        # A key of its own: the master key itself only wraps other keys.
+        return AESGCM(Digester(self._masters[master])(b"cardtone seals"))
+
 
 def new_token(prefix: str = "") -> str:
     """A random bearer secret of 256 bits, url-safe, with a visible prefix."""

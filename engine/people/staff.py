@@ -1,61 +1,54 @@
-"""Staff: the people who work for the operator, and how they prove who they are.
-
-A try to log in is counted before the password is compared (`engine.limits`), by address and by log-in name, whether
-that name exists or not. Somebody who logged in from an address before has a count of their own there, so that a
-stranger's tries never keep them out.
-"""
+"""Staff: the people who work for the operator. How they prove who they are is in `engine.people.entrance`."""
 
 from __future__ import annotations
 
-import functools
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import exists, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from engine import limits
 from engine.actor import Actor
 from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound
 from engine.names import checked_name, sought
-from engine.people import audit, sessions
-from engine.people.passwords import (
-    check_password,
-    hash_password,
-    needs_rehash,
-    new_password,
-    verify_password,
-)
+from engine.people import audit, entrance, sessions, totp
+from engine.people.entrance import Realm, SecondNeeded, checked_login
+from engine.people.passwords import check_password, hash_password, new_password
 from engine.permissions import STAFF_ROLES, command
 from engine.refusal import Refusal
-from engine.schema import Attempt, AuditRow, Staff
+from engine.schema import Staff
 from engine.vault import Secret, Vault
 
-REALM = "staff"
 FIRST_LOGIN = "admin"
-
-# Per log-in name: five free tries, then 2 s, 4 s, … up to 15 min. The true owner is let in from where they were before.
-_per_name = functools.partial(limits.take_try, free=4, first_delay_s=2, max_delay_s=900)
-# Per address: ten failures, then a minute's pause; a minute without one clears them.
-_per_address = functools.partial(limits.take_try, free=9, first_delay_s=60, max_delay_s=60, forget_s=60)
 
 
 @dataclass(frozen=True, slots=True)
 class StaffIdentity:
-    """Somebody who may work here."""
+    """Somebody who may work here. `proof`: what they proved when they logged in, which opens a session."""
 
     id: int
     login: str
     name: str
     role: str
+    proof: bytes = field(default=b"", repr=False, compare=False)
 
     @property
     def actor(self) -> Actor:
         """This person as commands take them."""
-        return Actor(REALM, self.id, self.name, self.role)
+        return Actor("staff", self.id, self.name, self.role)
+
+
+def _let_in(_session: Session, row: Staff) -> bool:
+    return row.disabled_at is None
+
+
+def _identity(row: Staff, proof: bytes = b"") -> StaffIdentity:
+    return StaffIdentity(row.id, row.login, row.name, row.role, proof)
+
+
+REALM = Realm("staff", "staff", Staff, _identity, _let_in)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,52 +63,23 @@ class StaffView:
     disabled_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Tried:
-    """One counted try: the counters it stands on, and whom it may be."""
-
-    name_key: bytes
-    address_key: bytes | None
-    staff_id: int | None
-    password_hash: str | None
-    disabled: bool
-
-
 def log_in(
     db: Database, vault: Vault, login: str, password: Secret, address: str | None, now: datetime
-) -> StaffIdentity | Refusal:
-    """Prove who somebody is. `address`: where they ask from, None at the machine itself.
+) -> StaffIdentity | SecondNeeded | Refusal:
+    """Prove who somebody is (`engine.people.entrance.log_in`)."""
+    return entrance.log_in(db, vault, REALM, login, password, address, now)
 
-    Returns a `Refusal`: `bad_credentials`, the same and as slow for an unknown name, a wrong password and a disabled
-    person; or `throttled` with `retry_after_s`, in which case nothing was compared.
-    """
-    tried = _take_try(db, vault, login, address, now)
-    if isinstance(tried, Refusal):
-        return tried
-    right = verify_password(tried.password_hash, password)
-    if not right or tried.disabled:
-        _keep_attempt(db, tried, right, address, now)
-        return Refusal("bad_credentials")
-    new_hash = hash_password(password) if needs_rehash(tried.password_hash or "") else None
-    with db.begin() as session:
-        # Read again: a password or a person may have gone while this one was compared.
-        row = session.scalar(
-            select(Staff)
-            .where(
-                Staff.id == tried.staff_id,
-                Staff.password_hash == tried.password_hash,
-                Staff.disabled_at.is_(None),
-            )
-            .with_for_update()
-        )
-        if row is None:
-            return Refusal("bad_credentials")
-        if new_hash is not None:
-            row.password_hash = new_hash
-        _clear(session, tried)
-        identity = _identity(row)
-        audit.record(session, identity.actor, "staff.log_in", f"staff:{row.id}", now, address=address)
-    return identity
+
+def prove_second(
+    db: Database, vault: Vault, ticket: Secret, code: str, address: str | None, now: datetime
+) -> StaffIdentity | Refusal:
+    """The second step of a log-in (`engine.people.entrance.prove_second`)."""
+    return entrance.prove_second(db, vault, REALM, ticket, code, address, now)
+
+
+def open_session(db: Database, identity: StaffIdentity, address: str | None, now: datetime) -> Secret:
+    """Start a session for somebody who just proved who they are (`engine.people.entrance.open_session`)."""
+    return entrance.open_session(db, REALM, identity, address, now)
 
 
 @reruns
@@ -248,7 +212,7 @@ def reset_password(
         row = _locked(session, login)
         row.password_hash = hashed
         _end_sessions(session, row)
-        limits.count_success(session, _name_key(vault, login))
+        entrance.forget_failures(session, vault, REALM, login)
         audit.record(session, actor, "staff.reset_password", f"staff:{row.id}", now)
     return password
 
@@ -270,80 +234,60 @@ def change_password(
     if identity is None:
         raise NotFound("staff_not_found")
     check_password(new, identity.login, identity.name, "cardtone")
-    proven = log_in(db, vault, identity.login, old, address, now)
-    if isinstance(proven, Refusal):
-        return proven
+    tried = entrance.take_try(db, vault, REALM, identity.login, address, now)
+    if isinstance(tried, Refusal):
+        return tried
+    if not entrance.is_right(db, REALM, tried, old, address, now):
+        return Refusal("bad_credentials")
     hashed = hash_password(new)
     with db.begin() as session:
-        row = _locked(session, identity.login)
+        row = entrance.locked_as_tried(session, REALM, tried)
+        if row is None:
+            return Refusal("bad_credentials")
+        entrance.give_back(session, tried)
         row.password_hash = hashed
         _end_sessions(session, row)
         audit.record(session, identity.actor, "staff.change_password", f"staff:{row.id}", now)
     return identity
 
 
-def checked_login(login: str) -> str:
-    """A log-in name in its one form: lower case, without spaces around it. Raises `InvalidInput("bad_login")`."""
-    normal = login.strip().lower()
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._@+-]{0,62}", normal):
-        raise InvalidInput("bad_login", field="login")
-    return normal
-
-
-def _take_try(db: Database, vault: Vault, login: str, address: str | None, now: datetime) -> _Tried | Refusal:
-    """Count one try on its address and its name, if both are heard now; always in this order, so that none deadlock."""
-    try:
-        normal = checked_login(login)
-    except InvalidInput:
-        normal = ""
-    address_key = None if address is None else vault.name("staff address", address)
+@command("staff.reset_totp")
+def reset_totp(
+    db: Database, vault: Vault, login: str, actor: Actor, now: datetime, reason: str | None = None
+) -> bool:
+    """Take somebody's second factor away, for who lost phone and recovery codes; their sessions end, and failed tries
+    are forgotten. Returns whether they had one. Raises `NotFound`.
+    """
     with db.begin() as session:
-        row = session.scalar(select(Staff).where(Staff.login == normal))
-        name_key = _name_key(vault, normal or login)
-        if row is not None and address is not None and _was_here(session, row.id, address):
-            name_key = _name_key(vault, normal, address)
-        wait_s = 0 if address_key is None else _per_address(session, address_key, now)
-        if wait_s == 0:
-            wait_s = _per_name(session, name_key, now)
-            if wait_s and address_key is not None:
-                limits.give_back(session, address_key)
-        if wait_s:
-            return Refusal("throttled", retry_after_s=wait_s)
-        if row is None:
-            return _Tried(name_key, address_key, None, None, False)
-        return _Tried(name_key, address_key, row.id, row.password_hash, row.disabled_at is not None)
+        row = _locked(session, login)
+        had = totp.wipe(session, REALM.name, row.id)
+        _end_sessions(session, row)
+        entrance.forget_failures(session, vault, REALM, row.login)
+        audit.record(session, actor, "staff.reset_totp", f"staff:{row.id}", now, reason=reason, had=had)
+    return had
 
 
-def _was_here(session: Session, staff_id: int, address: str) -> bool:
-    """Whether somebody logged in from this address before."""
-    found = session.scalar(
-        select(AuditRow.id)
-        .where(
-            AuditRow.subject == f"staff:{staff_id}",
-            AuditRow.action == "staff.log_in",
-            AuditRow.data["address"].as_string() == address,
+@command("staff.end_sessions")
+def end_sessions(
+    db: Database,
+    login: str,
+    actor: Actor,
+    now: datetime,
+    *,
+    ref: str | None = None,
+    reason: str | None = None,
+) -> int:
+    """End somebody's sessions, or the one that a list shows as `ref`; returns how many. Raises `NotFound`."""
+    with db.begin() as session:
+        row = _locked(session, login)
+        if ref is None:
+            ended = sessions.close_all(session, REALM.name, row.id)
+        else:
+            ended = sessions.close_by_ref(session, REALM.name, row.id, ref)
+        audit.record(
+            session, actor, "staff.end_sessions", f"staff:{row.id}", now, reason=reason, ref=ref, ended=ended
         )
-        .limit(1)
-    )
-    return found is not None
-
-
-def _clear(session: Session, tried: _Tried) -> None:
-    """A right password forgets the failures of its name; on the address only this try is taken back."""
-    if tried.address_key is not None:
-        limits.give_back(session, tried.address_key)
-    limits.count_success(session, tried.name_key)
-
-
-def _keep_attempt(db: Database, tried: _Tried, right: bool, address: str | None, now: datetime) -> None:
-    """Keep a failed try for the operator's eyes. Not the name it gave: people type passwords into the wrong field."""
-    reason = "disabled" if right else ("unknown_login" if tried.staff_id is None else "wrong_password")
-    with db.begin() as session:
-        session.add(Attempt(at=now, door="staff", source=f"address:{address or 'console'}", reason=reason))
-
-
-def _name_key(vault: Vault, login: str, address: str | None = None) -> bytes:
-    return vault.name("staff log-in", login if address is None else f"{login} {address}")
+    return ended
 
 
 def _insert(
@@ -379,11 +323,7 @@ def _keep_an_admin(session: Session) -> None:
 
 
 def _end_sessions(session: Session, row: Staff) -> None:
-    sessions.close_all(session, REALM, row.id)
-
-
-def _identity(row: Staff) -> StaffIdentity:
-    return StaffIdentity(row.id, row.login, row.name, row.role)
+    sessions.close_all(session, REALM.name, row.id)
 
 
 def _check_role(role: str) -> None:
