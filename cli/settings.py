@@ -53,13 +53,33 @@ WORDS = {
     "first_delay_s": Words("seconds", "What the next one costs; the wait doubles with each."),
     "max_delay_s": Words("seconds", "The longest wait."),
     "lock_failures": Words("wrong passwords", "This many since the last right one lock the card."),
+    "caller_failures": Words(
+        "wrong passwords",
+        "After this many in a while a caller has to wait, unless it was right on that card before.",
+    ),
+    "caller_window_s": Words("seconds", "How long that while is."),
+    "address_failures": Words(
+        "wrong passwords", "The same for an address from which cardholders log in with a browser."
+    ),
+    "address_window_s": Words("seconds", "How long that while is."),
+    "guessing_per_minute": Words(
+        "wrong passwords",
+        "More a minute, over all cards, raise an alarm and halve what callers and addresses may.",
+    ),
+    "storm_locks": Words(
+        "locks",
+        "After this many by wrong passwords in a while no more cards are locked so, and an alarm is raised.",
+    ),
+    "storm_window_s": Words("seconds", "How long that while is."),
     "shred_days": Words(
         "days", "Sealed passwords of a batch are destroyed this long after it was made; 0 for by hand only."
     ),
     "attempts_days": Words("days", "How long failed tries are kept."),
     "work_days": Words("days", "How long background work that is over, and runs of jobs, are kept."),
     "breakage": Words("", "Write off what is left on a card when its grace has ended."),
-    "consent_exports": Words("", "Whether exports with passwords need a second person's consent (on or off)."),
+    "consent_exports": Words(
+        "", "Whether exports with passwords need a second person's consent (on or off)."
+    ),
     "consent_recharge_over": Words(
         "units of currency", "Recharges of more than this need a second person's consent; 0 for none."
     ),

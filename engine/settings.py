@@ -87,6 +87,20 @@ class Settings:
     """People without a second factor may do nothing but enrol one."""
 
 
+_AT_LEAST_ONE = (
+    "call_cap_s",
+    "slice_s",
+    "lock_failures",
+    "first_delay_s",
+    "caller_failures",
+    "caller_window_s",
+    "address_failures",
+    "address_window_s",
+    "guessing_per_minute",
+    "storm_locks",
+    "storm_window_s",
+    "consent_hours",
+)
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 DEFAULTS = Settings()
 
@@ -128,7 +142,7 @@ def check(key: str, value: Any) -> None:
             raise InvalidInput("unknown_zone", field=key, value=value) from None
     if key == "home_country" and value and value not in SUPPORTED_REGIONS:
         raise InvalidInput("bad_country", field=key, value=value)
-    if key in ("call_cap_s", "slice_s", "lock_failures", "first_delay_s", "consent_hours") and value == 0:
+    if key in _AT_LEAST_ONE and value == 0:
         raise InvalidInput("bad_setting", field=key, value=value)
 
 

@@ -191,7 +191,10 @@ class CardEvent(Base):
     actor: Mapped[Name]
     data: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     # Summed up as it grows: what isn't is read by whoever asks for the newest lines, every few seconds.
-    __table_args__ = (Index(None, "at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),)
+    __table_args__ = (
+        Index(None, "at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
+        Index("ix_card_event_lockout", "at", postgresql_where=text("kind = 'lock' AND actor = 'failures'")),
+    )
 
 
 class Binding(Base):
@@ -233,7 +236,8 @@ class KnownSource(Base):
 class FailureCounter(Base):
     """Failures since the last success of one presented name (a keyed digest: of a number, a log-in, …).
 
-    Until `blocked_until` no password is compared for it. Rows of names that don't exist are the same.
+    Until `blocked_until` no password is compared for it. Rows of names that don't exist are the same. For a name that
+    is limited by the time (a caller, an address), the failures are those of a window that ends at `window_ends_at`.
     """
 
     __tablename__ = "failure_counter"
@@ -241,13 +245,18 @@ class FailureCounter(Base):
     failures: Mapped[int]
     failed_at: Mapped[Instant] = mapped_column(index=True)
     blocked_until: Mapped[Instant | None]
-    __table_args__ = ({"postgresql_with": {"fillfactor": 70}},)
+    window_ends_at: Mapped[Instant | None]
+    __table_args__ = (
+        Index(None, "window_ends_at", postgresql_where=text("window_ends_at IS NOT NULL")),
+        {"postgresql_with": {"fillfactor": 70}},
+    )
 
 
 class Attempt(Base):
     """One refused or failed try at a door, kept apart from calls; partitioned by month and prunable.
 
-    `reason` is the inner one (`unknown_number` and `wrong_password` are told apart here, never outside).
+    `reason` is the inner one (`unknown_number` and `wrong_password` are told apart here, never outside). `times`: how
+    many tries the row stands for: 1, but where throttled ones come in floods and are gathered.
     """
 
     __tablename__ = "attempt"
@@ -259,6 +268,7 @@ class Attempt(Base):
     caller: Mapped[Name | None]
     destination: Mapped[Name | None]
     reason: Mapped[Name]
+    times: Mapped[int] = mapped_column(server_default=text("1"))
     __table_args__ = (
         Index(None, "card_id", "at", postgresql_where=text("card_id IS NOT NULL")),
         Index(None, "at"),

@@ -527,6 +527,22 @@ def upgrade() -> None:
         postgresql_where=sa.text("settled_at IS NULL"),
     )
     op.create_index(op.f("ix_attempt_at"), "attempt", ["at"], unique=False)
+    op.add_column("attempt", sa.Column("times", sa.Integer(), server_default=sa.text("1"), nullable=False))
+    op.create_index(
+        "ix_card_event_lockout",
+        "card_event",
+        ["at"],
+        unique=False,
+        postgresql_where=sa.text("kind = 'lock' AND actor = 'failures'"),
+    )
+    op.add_column("failure_counter", sa.Column("window_ends_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_index(
+        op.f("ix_failure_counter_window_ends_at"),
+        "failure_counter",
+        ["window_ends_at"],
+        unique=False,
+        postgresql_where=sa.text("window_ends_at IS NOT NULL"),
+    )
     op.create_index(op.f("ix_binding_caller_card_id"), "binding", ["caller", "card_id"], unique=False)
     op.add_column("card", sa.Column("next_fee_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("card", sa.Column("reseller_price", sa.BigInteger(), nullable=True))
