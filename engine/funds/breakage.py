@@ -1,8 +1,8 @@
 """Breakage: what is left on a released card when its grace has ended is written off, where the operator wants it so.
 
 Cards and vouchers alike: after its grace nobody can spend what is on either. A card that makes a call waits until the
-call has ended, and one whose rest is on its way to a replacement is left alone. One write-off for one expiry: what an operator puts on the card afterwards stays, until it was extended
-and has expired again.
+call has ended, and one whose rest is on its way to a replacement is left alone. One write-off for one expiry: what an
+operator puts on the card afterwards stays, until it was extended and has expired again.
 """
 
 from __future__ import annotations
