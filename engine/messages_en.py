@@ -111,6 +111,7 @@ PEOPLE: Sentences = {
     "switch_not_found": "There is no switch named {name}.",
     "two_keys_live": "The switch {name} has two keys already; finish that change first.",
     "key_not_found": "The switch {name} has no key that begins with {prefix}.",
+    "person_not_found": "There is no such person.",
     "reseller_person_not_found": ("There is nobody with the login {login}.", "There is no such person."),
     "reseller_not_found": ("There is no reseller named {name}.", "There is no such reseller."),
     "reseller_disabled": "The reseller {name} is disabled.",

@@ -20,7 +20,6 @@ from engine.people import sessions, staff
 from engine.vault import Secret
 from portal.installation import db, now
 from portal.respond import go_to, this_address
-from portal.security import client_address
 
 STAFF = "staff"
 _REALM, _TOKEN = "realm", "token"
@@ -87,12 +86,12 @@ def known_person() -> Person | None:
     return current_user._get_current_object() if current_user.is_authenticated else None
 
 
-def log_in(realm: str, subject_id: int) -> None:
-    """Start a log-in under a new random name; whatever this browser carried before is over."""
+def log_in(realm: str, token: Secret) -> None:
+    """Carry the session that the engine opened; whatever this browser carried before is over."""
     log_out()
     session.permanent = True
     session[_REALM] = realm
-    session[_TOKEN] = sessions.open_session(db(), realm, subject_id, client_address(), now()).value
+    session[_TOKEN] = token.value
 
 
 def log_out() -> None:

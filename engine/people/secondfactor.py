@@ -129,7 +129,7 @@ def _locked(session: Session, realm: Realm[I], subject_id: int) -> tuple[I, str]
     """Somebody who may come in, their row locked: changes to one's proofs and log-ins take turns."""
     row = session.get(realm.table, subject_id, with_for_update=True)
     if row is None or not realm.let_in(session, row):
-        raise NotFound(f"{realm.subject}_not_found")
+        raise NotFound("person_not_found")
     return realm.identity(row, b""), row.login
 
 

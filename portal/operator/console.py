@@ -11,7 +11,9 @@ from flask_login import current_user
 from portal.sessions import STAFF, ask_to_log_in
 
 console = Blueprint("operator", __name__)
-OPEN = frozenset({"operator.log_in", "operator.log_in_post"})
+OPEN = frozenset(
+    {"operator.log_in", "operator.log_in_post", "operator.log_in_code", "operator.log_in_code_post"}
+)
 """What may be seen without a log-in."""
 
 _SECTIONS = (("Batches", "operator.batches", ("operator.batches", "operator.batch")),)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from flask import request, url_for
+from flask import request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
+from engine.errors import Forbidden, Unauthorized
+from engine.messages import sentence
 from engine.people import staff
+from engine.people.entrance import SecondNeeded
+from engine.people.staff import StaffIdentity
 from engine.refusal import Refusal
 from engine.vault import Secret
 from portal import sessions
 from portal.formats import duration
 from portal.installation import db, installation, now
 from portal.operator.console import console
-from portal.operator.forms import LogInForm
+from portal.operator.forms import CodeForm, LogInForm
 from portal.respond import go_to, inner_path, respond
 from portal.security import client_address
 
+_TICKET = "ticket"
+"""Where the cookie keeps the first step's proof until the second is taken; it is no log-in."""
 NO = "That log-in name and password don't fit together."
+NO_CODE = "That code is not right, or was used before. Wait for the next one."
 WAIT = "Too many tries. Wait {} before the next one."
 
 
@@ -36,20 +43,61 @@ def log_in_post() -> ResponseReturnValue:
     form = LogInForm()
     if not form.validate_on_submit():
         return respond("operator/log_in.html", block="form", status=422, form=form, refusal=None)
-    outcome = staff.log_in(
-        db(), installation().vault, form.login.data, Secret(form.password.data), client_address(), now()
-    )
-    if isinstance(outcome, Refusal):
-        return _refused(form, outcome)
-    sessions.log_in(sessions.STAFF, outcome.id)
-    return go_to(inner_path(form.next.data, url_for("operator.batches")))
+    wanted = inner_path(form.next.data, url_for("operator.batches"))
+    try:
+        outcome = staff.log_in(
+            db(), installation().vault, form.login.data, Secret(form.password.data), client_address(), now()
+        )
+        if isinstance(outcome, SecondNeeded):
+            session[_TICKET] = outcome.ticket.value
+            return go_to(url_for("operator.log_in_code", next=wanted))
+        if isinstance(outcome, StaffIdentity):
+            return _enter(outcome, wanted)
+    except (Forbidden, Unauthorized) as error:
+        return respond("operator/log_in.html", block="form", status=422, form=form, refusal=sentence(error))
+    return _refused("operator/log_in.html", form, outcome, NO)
 
 
-def _refused(form: LogInForm, refusal: Refusal) -> ResponseReturnValue:
+@console.get("/log-in/code")
+def log_in_code() -> ResponseReturnValue:
+    """The form for the second step, for who took the first."""
+    wanted = inner_path(request.args.get("next"), url_for("operator.batches"))
+    if _TICKET not in session:
+        return go_to(url_for("operator.log_in", next=wanted))
+    return respond("operator/log_in_code.html", block="form", form=CodeForm(next=wanted), refusal=None)
+
+
+@console.post("/log-in/code")
+def log_in_code_post() -> ResponseReturnValue:
+    """Try a code. What took too long begins anew at the first step."""
+    form = CodeForm()
+    wanted = inner_path(form.next.data, url_for("operator.batches"))
+    if not form.validate_on_submit():
+        return respond("operator/log_in_code.html", block="form", status=422, form=form, refusal=None)
+    ticket = Secret(str(session.get(_TICKET, "")))
+    try:
+        outcome = staff.prove_second(
+            db(), installation().vault, ticket, form.code.data, client_address(), now()
+        )
+        if isinstance(outcome, StaffIdentity):
+            return _enter(outcome, wanted)
+    except Unauthorized:
+        session.pop(_TICKET, None)
+        return go_to(url_for("operator.log_in", next=wanted))
+    return _refused("operator/log_in_code.html", form, outcome, NO_CODE)
+
+
+def _enter(identity: StaffIdentity, wanted: str) -> ResponseReturnValue:
+    token = staff.open_session(db(), identity, client_address(), now())
+    sessions.log_in(sessions.STAFF, token)
+    return go_to(wanted)
+
+
+def _refused(template: str, form: LogInForm | CodeForm, refusal: Refusal, no: str) -> ResponseReturnValue:
     seconds = refusal.retry_after_s
-    text = NO if seconds is None else WAIT.format(duration(seconds))
+    text = no if seconds is None else WAIT.format(duration(seconds))
     response = respond(
-        "operator/log_in.html", block="form", status=422 if seconds is None else 429, form=form, refusal=text
+        template, block="form", status=422 if seconds is None else 429, form=form, refusal=text
     )
     if seconds is not None:
         response.headers["Retry-After"] = str(seconds)

@@ -22,6 +22,20 @@ class LogInForm(FlaskForm):
     next = HiddenField(filters=[printable])
 
 
+class CodeForm(FlaskForm):
+    """A one-time code or a recovery code; `next` is the page that was wanted."""
+
+    code = StringField(
+        "Code",
+        [
+            InputRequired("Type the code that the app shows."),
+            Length(max=64, message="That is too long for a code."),
+        ],
+        [printable],
+    )
+    next = HiddenField(filters=[printable])
+
+
 class FindForm(FlaskForm):
     """Digits that lead to a card."""
 

@@ -50,7 +50,7 @@ def test_production_speaks_https_only(make_app: Callable[..., Flask]) -> None:
 
 
 def test_there_are_writes_to_guard(app: Flask) -> None:
-    assert _mutating(app) == ["/find", "/log-in", "/log-out", "/theme"]
+    assert _mutating(app) == ["/find", "/log-in", "/log-in/code", "/log-out", "/theme"]
 
 
 def test_a_write_without_the_token_changes_nothing(app: Flask, visitor: Visitor) -> None:
