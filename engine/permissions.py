@@ -132,6 +132,7 @@ PERMISSIONS: dict[str, frozenset[str]] = {
         "reseller_person.enable": (*_RUN, OWNER),
         "reseller_person.reset_password": (*_RUN, OWNER),
         "reseller_person.reset_totp": (*_RUN, OWNER),
+        "reseller_person.end_sessions": (*_RUN, OWNER),
         "switch.add": (ADMIN,),
         "switch.change": (ADMIN,),
         "switch.rotate": (ADMIN,),

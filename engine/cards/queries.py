@@ -30,6 +30,7 @@ from engine.schema import (
     Deck,
     LedgerEntry,
     Reseller,
+    ResellerPerson,
     SettingsHead,
     Staff,
     Switch,
@@ -261,7 +262,7 @@ def actor_names(session: Session, actors: Iterable[str | None]) -> dict[str, str
     """Names that people know for actors such as `staff:3` or `switch:2`, by actor."""
     wanted = {actor for actor in actors if actor}
     names = {"system": "Cardtone", "console": "the command line"}
-    tables: tuple[tuple[str, Any], ...] = (("staff", Staff), ("switch", Switch), ("reseller", Reseller))
+    tables: tuple[tuple[str, Any], ...] = (("staff", Staff), ("switch", Switch), ("reseller", ResellerPerson))
     for kind, table in tables:
         ids = [int(actor[len(kind) + 1 :]) for actor in wanted if actor.startswith(f"{kind}:")]
         if ids:

@@ -47,12 +47,20 @@ class ConsentView:
 
 
 def need(
-    session: Session, actor: Actor, action: str, subject: str, facts: dict[str, Any], now: datetime
+    session: Session,
+    actor: Actor,
+    action: str,
+    subject: str,
+    facts: dict[str, Any],
+    now: datetime,
+    *,
+    use: bool = True,
 ) -> int | None:
     """Use up this actor's approved consent to exactly these facts, in the caller's transaction; returns its number.
 
     `facts` are plain values that JSON can hold, amounts in micro-units, never a secret. The system needs none (None).
-    Of several acts that race for one consent one gets it. Raises `ConsentNeeded` (data: action, subject, facts).
+    Of several acts that race for one consent one gets it. `use=False` only asks whether there is one, for an act that
+    is long and ends with the use. Raises `ConsentNeeded` (data: action, subject, facts).
     """
     if actor.kind == "system":
         return None
@@ -73,8 +81,9 @@ def need(
     ).one_or_none()
     if row is None:
         raise ConsentNeeded("consent_needed", action=action, subject=subject, facts=facts)
-    row.used_at = now
-    session.flush()
+    if use:
+        row.used_at = now
+        session.flush()
     return row.id
 
 

@@ -26,9 +26,9 @@ from sqlalchemy.orm import Session
 from engine import limits, settings
 from engine.actor import Actor
 from engine.db import Database
-from engine.errors import Forbidden, InvalidInput, Unauthorized
+from engine.errors import Forbidden, InvalidInput, NotFound, Unauthorized
 from engine.people import audit, sessions, totp
-from engine.people.passwords import hash_password, needs_rehash, verify_password
+from engine.people.passwords import check_password, hash_password, needs_rehash, verify_password
 from engine.refusal import Refusal
 from engine.schema import Attempt, AuditRow
 from engine.vault import Secret, Vault
@@ -176,6 +176,44 @@ def open_session(db: Database, realm: Realm[I], identity: I, address: str | None
         ):
             raise Unauthorized("proof_over")
         return sessions.add_session(session, realm.name, row.id, address, now)
+
+
+def change_password(
+    db: Database,
+    vault: Vault,
+    realm: Realm[I],
+    subject_id: int,
+    old: Secret,
+    new: Secret,
+    address: str | None,
+    now: datetime,
+) -> I | Refusal:
+    """Change one's own password, proven by the old one; every session ends, this one too.
+
+    Returns a `Refusal` as `log_in` does. Raises `NotFound` ("person_not_found"), `InvalidInput` (password_…).
+    """
+    with db.begin() as session:
+        row = session.get(realm.table, subject_id)
+        if row is None or not realm.let_in(session, row):
+            raise NotFound("person_not_found")
+    check_password(new, row.login, row.name, "cardtone")
+    tried = take_try(db, vault, realm, row.login, address, now)
+    if isinstance(tried, Refusal):
+        return tried
+    if not is_right(db, realm, tried, old, address, now):
+        return Refusal("bad_credentials")
+    hashed = hash_password(new)
+    with db.begin() as session:
+        row = locked_as_tried(session, realm, tried)
+        if row is None:
+            return Refusal("bad_credentials")
+        give_back(session, tried)
+        row.password_hash = hashed
+        sessions.close_all(session, realm.name, row.id)
+        identity = realm.identity(row, b"")
+        subject = f"{realm.subject}:{row.id}"
+        audit.record(session, identity.actor, f"{realm.subject}.change_password", subject, now)
+    return identity
 
 
 def proof_of(session: Session, realm: Realm[I], row: Any) -> bytes:

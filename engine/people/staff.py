@@ -226,29 +226,8 @@ def change_password(
     address: str | None,
     now: datetime,
 ) -> StaffIdentity | Refusal:
-    """Change one's own password, proven by the old one; every session ends, this one too.
-
-    Returns a `Refusal` as `log_in` does. Raises `NotFound`, `InvalidInput` (password_…).
-    """
-    identity = find_staff(db, staff_id)
-    if identity is None:
-        raise NotFound("staff_not_found")
-    check_password(new, identity.login, identity.name, "cardtone")
-    tried = entrance.take_try(db, vault, REALM, identity.login, address, now)
-    if isinstance(tried, Refusal):
-        return tried
-    if not entrance.is_right(db, REALM, tried, old, address, now):
-        return Refusal("bad_credentials")
-    hashed = hash_password(new)
-    with db.begin() as session:
-        row = entrance.locked_as_tried(session, REALM, tried)
-        if row is None:
-            return Refusal("bad_credentials")
-        entrance.give_back(session, tried)
-        row.password_hash = hashed
-        _end_sessions(session, row)
-        audit.record(session, identity.actor, "staff.change_password", f"staff:{row.id}", now)
-    return identity
+    """Change one's own password (`engine.people.entrance.change_password`)."""
+    return entrance.change_password(db, vault, REALM, staff_id, old, new, address, now)
 
 
 @command("staff.reset_totp")

@@ -30,12 +30,12 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from engine import house
+from engine import house, settings
 from engine.actor import Actor
 from engine.db import Database
 from engine.errors import Conflict, EngineError, InvalidInput
 from engine.money import format_amount
-from engine.people import audit
+from engine.people import audit, consents
 from engine.permissions import command
 from engine.schema import Batch, BatchKey, ExportRun
 from engine.stock.batches import find_batch
@@ -88,7 +88,8 @@ def export_batch(
 
     A file with passwords is issued once; `again`, with a `reason`, issues it once more. Raises `NotFound`, `Conflict`
     (batch_not_ready, batch_discarded, batch_shredded, already_issued), `InvalidInput` (unknown_format, reason_missing,
-    not_a_file), `EngineError("export_not_placed")` where it was recorded but could not get its name, and `OSError`.
+    not_a_file), `ConsentNeeded`, `OSError`, and `EngineError("export_not_placed")` where it was recorded but could not
+    get its name.
     """
     if format not in FORMATS:
         raise InvalidInput("unknown_format", field="format", allowed=", ".join(FORMATS))
@@ -99,6 +100,8 @@ def export_batch(
         raise InvalidInput("reason_missing", field="reason")
     with db.begin() as session:
         batch, data_key = _opened(session, vault, name, again, with_passwords)
+        if with_passwords:
+            _need_consent(session, batch, format, again, actor, now, use=False)
     rows = _Rows(db, batch, Sealer(data_key, batch.id) if data_key is not None else None)
     with _part(path) as (part, file):
         write_file(file, format, rows)
@@ -109,6 +112,8 @@ def export_batch(
         with db.begin() as session:
             # Asked again under a lock: of two who export at once, one is the second.
             _opened(session, vault, name, again, with_passwords, lock=True)
+            if with_passwords:
+                _need_consent(session, batch, format, again, actor, now, use=True)
             _record(session, batch, rows, format, path, digest.digest(), with_passwords, actor, reason, now)
         _place(part, path)
     return Exported(batch.name, path, format, batch.count, rows.without_password, digest.hexdigest())
@@ -266,6 +271,16 @@ def _opened(
     if issued is not None and not again:
         raise Conflict("already_issued", name=batch.name, at=issued.issued_at)
     return batch, vault.unwrap(key.wrapped, key.master)
+
+
+def _need_consent(
+    session: Session, batch: Batch, format: str, again: bool, actor: Actor, now: datetime, *, use: bool
+) -> None:
+    """A file with passwords needs a second person where the house says so; looked for first, used up at the end."""
+    if not settings.load(session).consent_exports:
+        return
+    facts = {"batch": batch.name, "cards": batch.count, "format": format, "again": again}
+    consents.need(session, actor, "batch.export", f"batch:{batch.id}", facts, now, use=use)
 
 
 def _record(
