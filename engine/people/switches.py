@@ -186,6 +186,10 @@ def finish_rotation(db: Database, name: str, actor: Actor, now: datetime) -> int
         older = _live_keys(session, switch.id)[:-1]
         for key in older:
             _revoke(session, switch, key, actor, now)
+        if older:
+            audit.record(
+                session, actor, "switch.finish_rotation", f"switch:{switch.id}", now, keys=len(older)
+            )
     return len(older)
 
 

@@ -118,7 +118,12 @@ def test_rotation_keeps_the_old_key_working_until_it_is_finished(db: Database) -
     assert not works(db, old)
     assert works(db, new)
     assert switches.finish_rotation(db, "North", CONSOLE, NOW) == 0
-    assert [action for action, _ in audited(db)] == ["switch.add", "switch.rotate", "switch.revoke_key"]
+    assert [action for action, _ in audited(db)] == [
+        "switch.add",
+        "switch.rotate",
+        "switch.revoke_key",
+        "switch.finish_rotation",
+    ]
 
 
 def test_racing_rotations_leave_two_live_keys_at_most(db: Database) -> None:

@@ -1,0 +1,413 @@
+"""For each command of the engine, a world in which it can be done, and what doing it twice means.
+
+`@scene("card.lock")` stands over a function that makes the world and gives the act: `act(actor, key)`. A new command
+without a scene fails the tests that are made from the list of commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from engine import permissions, work
+from engine.actor import Actor
+from engine.calls import access_numbers, destinations, ending
+from engine.calls.decks import import_deck
+from engine.cards import binding, lifecycle
+from engine.db import Database
+from engine.funds import recharges
+from engine.people import policy, staff, switches
+from engine.people.switches import SwitchIdentity
+from engine.schema import Card, SwitchKey
+from engine.stock import batches, custody, export, imports, shredding
+from engine.stock.batches import BatchOrder
+from engine.vault import Vault
+from tests import scenes
+from tests.scenes import NOW, OPERATOR, USD, Line, TestCard
+
+Act = Callable[[Actor, str], Any]
+
+AFTER = NOW + timedelta(hours=1)
+CALLER = "491711234567"
+
+ANEW = {
+    "card.reset_password": "each gives another password",
+    "staff.reset_password": "each gives another password",
+    "switch.rotate": "refused where two keys live",
+    "deck.import": "each makes a version, which the one before explains",
+    "batch.export": "issued again with a reason",
+    "destination_group.set": "states what holds from now on",
+    "destination_rules.change": "states what holds from now on",
+    "access_number.change": "states what holds from now on",
+    "switch.change": "states what holds from now on",
+    "staff.change": "states what holds from now on",
+    "setting.set": "states what holds from now on",
+    "cards.printed": "tells each time what was asked for",
+    "cards.shipped": "tells each time what was asked for",
+    "cards.sold": "tells each time what was asked for",
+    "cards.activate": "tells each time what was asked for",
+    "cards.hold_back": "tells each time what was asked for",
+}
+"""Commands that count each time they are called, and why that is meant."""
+
+
+@dataclass
+class World:
+    """Where a command is done: a database of its own, and what most commands need, made when asked for."""
+
+    db: Database
+    vault: Vault
+    folder: Path
+
+    @cached_property
+    def cards(self) -> list[TestCard]:
+        """Three cards in use, from a batch that binds up to two callers."""
+        made = scenes.batch(
+            self.db, self.vault, 3, name="Cards", binding="multi", max_bound=2, auto_bind=False
+        )
+        self.use(*made)
+        return made
+
+    def use(self, *cards: TestCard) -> None:
+        """Mark a first use, with a validity of 90 days."""
+        with self.db.begin() as session:
+            for card in cards:
+                row = session.get_one(Card, card.id)
+                row.first_used_at, row.expires_at = NOW, scenes.end_of_utc_day(NOW + timedelta(days=90))
+
+    @cached_property
+    def card_id(self) -> int:
+        return self.cards[0].id
+
+    @cached_property
+    def switch(self) -> SwitchIdentity:
+        return scenes.switch(self.db)
+
+    @cached_property
+    def stock(self) -> custody.Range:
+        """A range of unused cards that are held back."""
+        made = scenes.batch(self.db, self.vault, 4, name="Stock", release="activation")
+        return custody.Range(made[0].id, made[-1].id)
+
+    def queued_batch(self) -> str:
+        """A batch that was ordered and stopped before a card was made."""
+        scenes.deck(self.db)
+        order = BatchOrder("Queued", 10, USD("5"), "USD", "Standard")
+        ordered = batches.order_batch(self.db, self.vault, order, OPERATOR, NOW)
+        with self.db.begin() as session:
+            work.cancel(session, ordered.work_id, OPERATOR, NOW)
+        return "Queued"
+
+
+SCENES: dict[str, Callable[[World], Act]] = {}
+
+
+def scene(name: str) -> Callable[[Callable[[World], Act]], Callable[[World], Act]]:
+    """Register the world of a command."""
+
+    def put(make: Callable[[World], Act]) -> Callable[[World], Act]:
+        assert name in permissions.PERMISSIONS, name
+        assert name not in SCENES, name
+        SCENES[name] = make
+        return make
+
+    return put
+
+
+# --- one card ---
+
+
+@scene("card.lock")
+def _lock(w: World) -> Act:
+    card_id = w.card_id
+    return lambda actor, key: lifecycle.lock(w.db, card_id=card_id, reason="lost", actor=actor, now=AFTER)
+
+
+@scene("card.unlock")
+def _unlock(w: World) -> Act:
+    card_id = w.card_id
+    lifecycle.lock(w.db, card_id=card_id, reason="lost", actor=OPERATOR, now=NOW)
+    return lambda actor, key: lifecycle.unlock(w.db, w.vault, card_id=card_id, actor=actor, now=AFTER)
+
+
+@scene("card.damage")
+def _damage(w: World) -> Act:
+    card_id = w.card_id
+    return lambda actor, key: lifecycle.damage(w.db, card_id=card_id, reason="torn", actor=actor, now=AFTER)
+
+
+@scene("card.extend")
+def _extend(w: World) -> Act:
+    card_id = w.card_id
+    return lambda actor, key: lifecycle.extend(
+        w.db, card_id=card_id, days=30, key=key, actor=actor, now=AFTER
+    )
+
+
+@scene("card.set_concurrency")
+def _set_concurrency(w: World) -> Act:
+    card_id = w.card_id
+    return lambda actor, key: lifecycle.set_concurrency(
+        w.db, card_id=card_id, calls=3, actor=actor, now=AFTER
+    )
+
+
+@scene("card.reset_password")
+def _reset_card_password(w: World) -> Act:
+    card_id = w.card_id
+    return lambda actor, key: lifecycle.reset_password(w.db, w.vault, card_id=card_id, actor=actor, now=AFTER)
+
+
+@scene("card.bind")
+def _bind(w: World) -> Act:
+    card_id = w.card_id
+    return lambda actor, key: binding.bind(w.db, card_id=card_id, caller=CALLER, actor=actor, now=AFTER)
+
+
+@scene("card.unbind")
+def _unbind(w: World) -> Act:
+    card_id = w.card_id
+    binding.bind(w.db, card_id=card_id, caller=CALLER, actor=OPERATOR, now=NOW)
+    return lambda actor, key: binding.unbind(w.db, card_id=card_id, caller=CALLER, actor=actor, now=AFTER)
+
+
+@scene("card.recharge")
+def _recharge(w: World) -> Act:
+    card_id = w.card_id
+    return lambda actor, key: recharges.recharge(
+        w.db, card_id=card_id, amount=USD("2"), bonus=USD("0.5"), key=key, actor=actor, now=AFTER
+    )
+
+
+@scene("card.adjust")
+def _adjust(w: World) -> Act:
+    card_id = w.card_id
+    return lambda actor, key: recharges.adjust(
+        w.db, card_id=card_id, amount=-USD("1"), reason="mistake", key=key, actor=actor, now=AFTER
+    )
+
+
+@scene("call.end")
+def _end_call(w: World) -> Act:
+    card = scenes.card(w.db, w.vault, name="Plain")
+    w.use(card)
+    line = Line(w.db, w.vault, w.switch)
+    line.open(card)
+    line.answer()
+    return lambda actor, key: ending.end_call(
+        w.db,
+        switch="Asterisk",
+        call_ref="call-1",
+        reason="stuck",
+        actor=actor,
+        now=NOW + timedelta(minutes=2),
+    )
+
+
+# --- rates ---
+
+
+@scene("deck.import")
+def _import_deck(w: World) -> Act:
+    rates = b"prefix,destination,price\n44,United Kingdom,0.02\n"
+    return lambda actor, key: import_deck(
+        w.db, name="New", currency="USD", data=rates, filename="new.csv", actor=actor, now=AFTER
+    )
+
+
+@scene("destination_group.set")
+def _set_group(w: World) -> Act:
+    return lambda actor, key: destinations.set_group(w.db, "Islands", ["44", "1246"], actor, AFTER)
+
+
+@scene("destination_group.remove")
+def _remove_group(w: World) -> Act:
+    destinations.set_group(w.db, "Islands", ["1246"], OPERATOR, NOW)
+    return lambda actor, key: destinations.remove_group(w.db, "Islands", actor, AFTER)
+
+
+@scene("destination_rules.add")
+def _add_rules(w: World) -> Act:
+    return lambda actor, key: destinations.add_rules(w.db, "Strict", actor, AFTER, barred=["premium"])
+
+
+@scene("destination_rules.change")
+def _change_rules(w: World) -> Act:
+    return lambda actor, key: destinations.change_rules(w.db, "Standard", actor, AFTER, barred=["premium"])
+
+
+@scene("access_number.add")
+def _add_access_number(w: World) -> Act:
+    return lambda actor, key: access_numbers.add_access_number(w.db, "18005550100", "Toll free", actor, AFTER)
+
+
+@scene("access_number.change")
+def _change_access_number(w: World) -> Act:
+    scenes.access_number(w.db)
+    return lambda actor, key: access_numbers.change_access_number(
+        w.db, "18005550100", actor, AFTER, per_call=USD("0.1")
+    )
+
+
+@scene("access_number.disable")
+def _disable_access_number(w: World) -> Act:
+    scenes.access_number(w.db)
+    return lambda actor, key: access_numbers.disable_access_number(w.db, "18005550100", actor, AFTER)
+
+
+@scene("access_number.enable")
+def _enable_access_number(w: World) -> Act:
+    scenes.access_number(w.db)
+    access_numbers.disable_access_number(w.db, "18005550100", OPERATOR, NOW)
+    return lambda actor, key: access_numbers.enable_access_number(w.db, "18005550100", actor, AFTER)
+
+
+# --- stock ---
+
+
+@scene("batch.create")
+def _order(w: World) -> Act:
+    scenes.deck(w.db)
+    order = BatchOrder("May", 100, USD("5"), "USD", "Standard")
+    return lambda actor, key: batches.order_batch(w.db, w.vault, order, actor, AFTER)
+
+
+@scene("batch.discard")
+def _discard(w: World) -> Act:
+    name = w.queued_batch()
+    return lambda actor, key: batches.discard(w.db, name, actor, AFTER)
+
+
+@scene("batch.resume")
+def _resume(w: World) -> Act:
+    name = w.queued_batch()
+    return lambda actor, key: batches.resume(w.db, name, actor, AFTER)
+
+
+@scene("batch.import")
+def _import_cards(w: World) -> Act:
+    scenes.deck(w.db)
+    order = BatchOrder("Old", 1, 0, "USD", "Standard")
+    cards = b"number,password,balance\n123456789012,12345678,5.00\n"
+    return lambda actor, key: imports.import_cards(w.db, w.vault, order, cards, "old.csv", actor, AFTER)
+
+
+@scene("batch.export")
+def _export(w: World) -> Act:
+    assert w.cards
+    path = w.folder / "cards.csv"
+    return lambda actor, key: export.export_batch(
+        w.db, w.vault, "Cards", "csv", path, actor, AFTER, again=True, reason="Printer jam"
+    )
+
+
+@scene("batch.shred")
+def _shred(w: World) -> Act:
+    assert w.cards
+    return lambda actor, key: shredding.shred(w.db, "Cards", actor, AFTER)
+
+
+def _custody(name: str, do: Callable[..., Any]) -> None:
+    @scene(name)
+    def make(w: World) -> Act:
+        if name == "cards.hold_back":
+            custody.activate(w.db, w.stock, OPERATOR, NOW)
+        stock = w.stock
+        return lambda actor, key: do(w.db, stock, actor, AFTER)
+
+
+_custody("cards.printed", custody.mark_printed)
+_custody("cards.shipped", custody.mark_shipped)
+_custody("cards.sold", custody.mark_sold)
+_custody("cards.activate", custody.activate)
+_custody("cards.hold_back", custody.hold_back)
+
+
+# --- people and machines ---
+
+
+def _ada(w: World) -> str:
+    staff.add_staff(w.db, "root", "Root", "admin", None, OPERATOR, NOW)
+    staff.add_staff(w.db, "ada", "Ada Moss", "support", None, OPERATOR, NOW)
+    return "ada"
+
+
+@scene("staff.add")
+def _add_staff(w: World) -> Act:
+    return lambda actor, key: staff.add_staff(w.db, "ada", "Ada Moss", "support", None, actor, AFTER)
+
+
+@scene("staff.change")
+def _change_staff(w: World) -> Act:
+    login = _ada(w)
+    return lambda actor, key: staff.change_staff(w.db, login, actor, AFTER, role="finance")
+
+
+@scene("staff.disable")
+def _disable_staff(w: World) -> Act:
+    login = _ada(w)
+    return lambda actor, key: staff.disable_staff(w.db, login, actor, AFTER)
+
+
+@scene("staff.enable")
+def _enable_staff(w: World) -> Act:
+    login = _ada(w)
+    staff.disable_staff(w.db, login, OPERATOR, NOW)
+    return lambda actor, key: staff.enable_staff(w.db, login, actor, AFTER)
+
+
+@scene("staff.reset_password")
+def _reset_staff_password(w: World) -> Act:
+    login = _ada(w)
+    return lambda actor, key: staff.reset_password(w.db, w.vault, login, actor, AFTER)
+
+
+@scene("switch.add")
+def _add_switch(w: World) -> Act:
+    return lambda actor, key: switches.add_switch(w.db, "Sippy", actor, AFTER)
+
+
+@scene("switch.change")
+def _change_switch(w: World) -> Act:
+    name = w.switch.name
+    return lambda actor, key: switches.change_switch(w.db, name, actor, AFTER, trusted_callers=False)
+
+
+@scene("switch.rotate")
+def _rotate(w: World) -> Act:
+    name = w.switch.name
+    return lambda actor, key: switches.rotate_key(w.db, name, actor, AFTER)
+
+
+@scene("switch.finish_rotation")
+def _finish_rotation(w: World) -> Act:
+    name = w.switch.name
+    switches.rotate_key(w.db, name, OPERATOR, NOW)
+    return lambda actor, key: switches.finish_rotation(w.db, name, actor, AFTER)
+
+
+@scene("switch.revoke_key")
+def _revoke_key(w: World) -> Act:
+    name = w.switch.name
+    prefix = switches.rotate_key(w.db, name, OPERATOR, NOW).value[:9]
+    with w.db.begin() as session:
+        keys = session.scalars(select(SwitchKey.prefix)).all()
+    prefix = next(known for known in keys if known.startswith(prefix[:5]))
+    return lambda actor, key: switches.revoke_key(w.db, name, prefix, actor, AFTER)
+
+
+@scene("switch.revoke")
+def _revoke(w: World) -> Act:
+    name = w.switch.name
+    return lambda actor, key: switches.revoke_switch(w.db, name, actor, AFTER)
+
+
+@scene("setting.set")
+def _set(w: World) -> Act:
+    return lambda actor, key: policy.set_setting(w.db, "slice_s", 300, actor, AFTER)

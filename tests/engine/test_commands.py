@@ -1,0 +1,190 @@
+"""What holds for every command, made from the list of commands, so that a new one can't be forgotten.
+
+Whoever the table does not name is refused and nothing happens; each leaves one audit row; calling it twice counts once;
+and a crash at any statement leaves nothing half done.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+import engine
+from engine.actor import CONSOLE, SYSTEM, Actor
+from engine.db import Database
+from engine.errors import EngineError, Forbidden
+from engine.permissions import CARDHOLDER, CLERK, COMMANDS, OWNER, PERMISSIONS, STAFF_ROLES, may
+from engine.schema import Base
+from engine.vault import Vault
+from tests.engine.commandscenes import ANEW, SCENES, World
+
+for module in pkgutil.walk_packages(engine.__path__, "engine."):
+    if ".migrations." not in module.name:
+        importlib.import_module(module.name)
+
+NAMES = sorted(COMMANDS)
+LOOKING = {name for name in PERMISSIONS if name.endswith(".see")}
+RESELLER = 1
+AFTERWARDS = {"batch.shred": "the freed pages are cleaned once the key is gone for good"}
+"""Commands that tidy up after their transaction, and what."""
+
+
+def actor_of(role: str) -> Actor:
+    """Somebody of a role."""
+    if role in (OWNER, CLERK):
+        return Actor("reseller", 7, "Somebody", role.removeprefix("reseller."), RESELLER)
+    if role == CARDHOLDER:
+        return Actor("cardholder", 7)
+    return Actor("staff", 7, "Somebody", role)
+
+
+def somebody(name: str) -> Actor:
+    """Who may do this, and is known by a role."""
+    return actor_of(next(role for role in (*STAFF_ROLES, OWNER, CARDHOLDER) if role in PERMISSIONS[name]))
+
+
+STRANGERS = [
+    *(actor_of(role) for role in (*STAFF_ROLES, OWNER, CLERK, CARDHOLDER)),
+    Actor("staff", 8, "Nobody"),
+    Actor("staff", 9, "Mallory", "ADMIN"),
+    Actor("reseller", 9, "Mallory", "admin", RESELLER),
+    Actor("switch", 1, "Asterisk"),
+    Actor("", None),
+]
+
+
+@pytest.fixture
+def world(db: Database, vault: Vault, tmp_path: Path) -> World:
+    return World(db, vault, tmp_path)
+
+
+def picture(db: Database) -> dict[str, str]:
+    """Every table, as a digest of its rows."""
+    parts = " UNION ALL ".join(
+        f"SELECT '{table.name}', md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) FROM {table.name} t"
+        for table in Base.metadata.sorted_tables
+    )
+    with db.begin() as session:
+        return {str(name): str(digest) for name, digest in session.execute(text(parts))}
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    """The tables that differ."""
+    return {name for name in before if before[name] != after[name]}
+
+
+def audited(db: Database, name: str) -> int:
+    """How many audit rows there are of an action."""
+    with db.begin() as session:
+        return session.scalar(text("SELECT count(*) FROM audit WHERE action = :name"), {"name": name}) or 0
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+@contextmanager
+def crash_after(statements: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the process die once it has sent so many statements that write or lock."""
+    sent = 0
+    execute = psycopg.Cursor.execute
+
+    def counted(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal sent
+        done = execute(self, query, *args, **kwargs)
+        sent += 1
+        if sent >= statements:
+            raise Crash
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(psycopg.Cursor, "execute", counted)
+        yield
+
+
+def test_every_command_has_a_scene() -> None:
+    assert set(SCENES) == set(COMMANDS)
+
+
+def test_every_permission_is_of_a_command_or_of_looking() -> None:
+    assert set(PERMISSIONS) - LOOKING == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", PERMISSIONS)
+def test_the_system_and_the_command_line_may_do_everything(name: str) -> None:
+    assert may(SYSTEM, name)
+    assert may(CONSOLE, name)
+    assert PERMISSIONS[name], "somebody must be able to do it on a page"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whoever_the_table_does_not_name_is_refused(world: World, name: str) -> None:
+    act = SCENES[name](world)
+    before = picture(world.db)
+    refused = [actor for actor in STRANGERS if not may(actor, name)]
+    assert refused
+    for actor in refused:
+        with pytest.raises(Forbidden, match="not_permitted"):
+            act(actor, "key-1")
+    assert changed(before, picture(world.db)) == set()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_leaves_one_audit_row_and_counts_once(world: World, name: str) -> None:
+    act, actor = SCENES[name](world), somebody(name)
+    rows = audited(world.db, name)
+    before = picture(world.db)
+    act(actor, "key-1")
+    after = picture(world.db)
+    assert changed(before, after) - {"audit", "audit_pending", "idempotent_request"}
+    assert audited(world.db, name) == rows + 1
+    with world.db.begin() as session:
+        newest = session.execute(
+            text("SELECT actor, at FROM audit WHERE action = :name ORDER BY id DESC LIMIT 1"), {"name": name}
+        ).one()
+    assert newest.actor == str(actor)
+    if name in ANEW and not refuses(lambda: act(actor, "key-1")):
+        assert audited(world.db, name) == rows + 2
+        return
+    refuses(lambda: act(actor, "key-1"))
+    assert changed(after, picture(world.db)) == set()
+
+
+def refuses(act: Callable[[], object]) -> bool:
+    """Whether a rule of the engine refuses; that somebody may not do it is no such rule."""
+    try:
+        act()
+    except Forbidden:
+        raise
+    except EngineError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_crash_leaves_nothing_half_done(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    act, actor = SCENES[name](world), somebody(name)
+    before = picture(world.db)
+    for statement in range(1, 200):
+        try:
+            with crash_after(statement, monkeypatch):
+                act(actor, "key-1")
+        except Crash:
+            world.db.forget_lost_links()
+            if name in AFTERWARDS and audited(world.db, name):
+                break
+            assert changed(before, picture(world.db)) == set(), f"after statement {statement}"
+            continue
+        break
+    else:
+        pytest.fail("it never came to its end")
+    assert statement > 1
+    assert audited(world.db, name) >= 1
