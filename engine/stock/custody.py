@@ -6,7 +6,8 @@ used. Each command is one set statement over a range of serials, and one audit r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -48,10 +49,16 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What a command did to a range: cards it changed, and cards it left because they were so, or may not be."""
+    """What a command did to a range: cards it changed, and cards it left because they were so, or may not be.
+
+    `why`: how many were left for what reason (`used`, `in_call`, `damaged`, or that they were so already, in a word);
+    `batches`: the names of the batches that the range runs over. Two results are the same where they did the same.
+    """
 
     changed: int
     left: int
+    why: Mapping[str, int] = field(default_factory=dict, compare=False)
+    batches: tuple[str, ...] = field(default=(), compare=False)
 
 
 @command("cards.printed")
@@ -83,15 +90,16 @@ def activate(db: Database, cards: Range, actor: Actor, now: datetime, reason: st
     Cards already released, and damaged ones, are left. Raises `NotFound("cards_not_found")` where the range holds
     serials without a card, and `Conflict("batch_not_ready")`.
     """
-    with db.begin() as session:
-        _require_ready(session, cards)
-        changed = _update(
-            session,
-            cards,
-            "activated_at = :now, released_at = :now WHERE released_at IS NULL AND damaged_at IS NULL",
-            now=now,
-        )
-        return _told(session, cards, "activate", changed, actor, now, reason)
+    return _change(
+        db,
+        cards,
+        "activate",
+        "activated_at = :now, released_at = :now",
+        {"damaged": "damaged_at IS NOT NULL", "released": "released_at IS NOT NULL"},
+        actor,
+        now,
+        reason,
+    )
 
 
 @command("cards.hold_back")
@@ -101,33 +109,38 @@ def hold_back(db: Database, cards: Range, actor: Actor, now: datetime, reason: s
 
     Cards in use, or held back already, are left. Raises as `activate`.
     """
+    return _change(
+        db,
+        cards,
+        "hold_back",
+        "activated_at = NULL, released_at = NULL",
+        {
+            "held_back": "released_at IS NULL",
+            "used": "first_used_at IS NOT NULL",
+            "in_call": "held > 0 OR live_calls > 0",
+        },
+        actor,
+        now,
+        reason,
+    )
+
+
+def batches_of(db: Database, cards: Range) -> tuple[str, ...]:
+    """The names of the batches that a range of serials runs over, in the order of their serials."""
     with db.begin() as session:
-        _require_ready(session, cards)
-        changed = _update(
-            session,
-            cards,
-            "activated_at = NULL, released_at = NULL"
-            " WHERE released_at IS NOT NULL AND first_used_at IS NULL AND held = 0 AND live_calls = 0",
-        )
-        return _told(session, cards, "hold_back", changed, actor, now, reason)
+        return tuple(batch.name for batch in _batches(session, cards))
 
 
-def _mark(db: Database, cards: Range, fact: str, actor: Actor, now: datetime, reason: str | None) -> Moved:
-    with db.begin() as session:
-        _require_ready(session, cards)
-        changed = _update(session, cards, f"{fact}_at = :now WHERE {fact}_at IS NULL", now=now)
-        return _told(session, cards, fact, changed, actor, now, reason)
+# --- steps that resale shares ---
 
 
-def _require_ready(session: Session, cards: Range) -> None:
-    """Every serial of the range must be a card of a ready batch: batches are contiguous, so they are few to ask."""
-    batches = session.execute(
-        text(
-            "SELECT name, ready_at, discarded_at, least(last_id, :last) - greatest(first_id, :first) + 1 AS cards"
-            " FROM batch WHERE first_id <= :last AND last_id >= :first ORDER BY first_id"
-        ),
-        {"first": cards.first, "last": cards.last},
-    ).all()
+def require_ready(session: Session, cards: Range) -> tuple[str, ...]:
+    """The batches of a range, each serial of which must be a card of a ready one.
+
+    Batches are contiguous, so they are few to ask. Raises `NotFound` ("cards_not_found") and `Conflict`
+    (batch_not_ready, batch_discarded).
+    """
+    batches = _batches(session, cards)
     for batch in batches:
         if batch.ready_at is None:
             code = "batch_not_ready" if batch.discarded_at is None else "batch_discarded"
@@ -135,27 +148,79 @@ def _require_ready(session: Session, cards: Range) -> None:
     missing = cards.last - cards.first + 1 - sum(batch.cards for batch in batches)
     if missing:
         raise NotFound("cards_not_found", count=missing)
+    return tuple(batch.name for batch in batches)
 
 
-def _update(session: Session, cards: Range, change: str, **values: Any) -> int:
-    result = session.execute(
-        text(f"UPDATE card SET {change} AND id BETWEEN :first AND :last"),
-        {"first": cards.first, "last": cards.last, **values},
+def lock_range(session: Session, cards: Range) -> None:
+    """Lock the cards of a range, in ascending order."""
+    session.execute(
+        text(
+            "SELECT count(*) FROM (SELECT id FROM card WHERE id BETWEEN :first AND :last"
+            " ORDER BY id FOR NO KEY UPDATE) locked"
+        ),
+        {"first": cards.first, "last": cards.last},
     )
-    return int(result.rowcount)  # type: ignore[attr-defined]
 
 
-def _told(
-    session: Session,
+def reason_sql(reasons: Mapping[str, str]) -> str:
+    """SQL that says why a card is left: the first of `reasons` (word: condition) that holds, or NULL."""
+    cases = " ".join(f"WHEN {condition} THEN '{word}'" for word, condition in reasons.items())
+    return f"CASE {cases} END"
+
+
+def subject_of(cards: Range) -> str:
+    """How the audit trail names a range."""
+    first, last = serial_of(cards.first), serial_of(cards.last)
+    return f"card:{first}" if first == last else f"cards:{first}-{last}"
+
+
+def _mark(db: Database, cards: Range, fact: str, actor: Actor, now: datetime, reason: str | None) -> Moved:
+    return _change(db, cards, fact, f"{fact}_at = :now", {fact: f"{fact}_at IS NOT NULL"}, actor, now, reason)
+
+
+def _change(
+    db: Database,
     cards: Range,
     verb: str,
-    changed: int,
+    change: str,
+    reasons: Mapping[str, str],
     actor: Actor,
     now: datetime,
     reason: str | None,
 ) -> Moved:
-    left = cards.last - cards.first + 1 - changed
-    first, last = serial_of(cards.first), serial_of(cards.last)
-    subject = f"card:{first}" if first == last else f"cards:{first}-{last}"
-    audit.record(session, actor, f"cards.{verb}", subject, now, reason=reason, changed=changed, left=left)
-    return Moved(changed, left)
+    """Change every card of a range that none of `reasons` keeps from it, and tell how many were left, and why."""
+    why_sql = reason_sql(reasons)
+    asked = {"first": cards.first, "last": cards.last, "now": now}
+    with db.begin() as session:
+        batches = require_ready(session, cards)
+        lock_range(session, cards)
+        counted = session.execute(
+            text(
+                f"SELECT {why_sql} AS why, count(*) AS cards FROM card WHERE id BETWEEN :first AND :last GROUP BY 1"
+            ),
+            asked,
+        )
+        counts = {row.why: row.cards for row in counted}
+        changed = counts.pop(None, 0)
+        if changed:
+            session.execute(
+                text(f"UPDATE card SET {change} WHERE id BETWEEN :first AND :last AND {why_sql} IS NULL"),
+                asked,
+            )
+        left = sum(counts.values())
+        told: dict[str, Any] = {"changed": changed, "left": left}
+        if counts and len(reasons) > 1:  # where it can only be that they were so, that says it
+            told["why"] = counts
+        audit.record(session, actor, f"cards.{verb}", subject_of(cards), now, reason=reason, **told)
+        return Moved(changed, left, counts, batches)
+
+
+def _batches(session: Session, cards: Range) -> list[Any]:
+    found = session.execute(
+        text(
+            "SELECT name, ready_at, discarded_at, least(last_id, :last) - greatest(first_id, :first) + 1 AS cards"
+            " FROM batch WHERE first_id <= :last AND last_id >= :first ORDER BY first_id"
+        ),
+        {"first": cards.first, "last": cards.last},
+    )
+    return list(found)
