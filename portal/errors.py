@@ -13,7 +13,17 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, default_exceptions
 
-from engine.errors import EngineError, EngineUnavailable, InvalidInput, NotFound, Unauthorized
+from engine.errors import (
+    Conflict,
+    EngineError,
+    EngineUnavailable,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    Refused,
+    Unauthorized,
+)
+from engine.messages import sentence
 from portal import requestlog
 from portal.respond import into_notices, respond, this_address, wants_part
 from portal.sessions import known_person
@@ -48,7 +58,15 @@ FORGED = Words(
     "Nothing was changed",
     "The page was open for too long, or the request didn't come from it. Load the page again and repeat what you did.",
 )
-_ENGINE_STATUS = ((EngineUnavailable, 503), (NotFound, 404), (InvalidInput, 422), (Unauthorized, 403))
+_ENGINE_STATUS = (
+    (EngineUnavailable, 503),
+    (NotFound, 404),
+    (InvalidInput, 422),
+    (Conflict, 409),
+    (Refused, 409),
+    (Unauthorized, 403),
+    (Forbidden, 403),
+)
 
 
 def init_app(app: Flask) -> None:
@@ -77,7 +95,8 @@ def on_engine_error(error: EngineError) -> ResponseReturnValue:
     """A rule of the engine that no form said more about, or an engine that cannot work now."""
     for kind, status in _ENGINE_STATUS:
         if isinstance(error, kind):
-            response = page(status)
+            said = isinstance(error, (Conflict, Refused, Forbidden))
+            response = page(status, Words("Nothing was changed", sentence(error)) if said else None)
             if status == 503:
                 response.headers["Retry-After"] = str(RETRY_AFTER_S)
             return response

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from structlog.testing import capture_logs
 
-from engine.errors import EngineError, EngineUnavailable, InvalidInput, NotFound
+from engine.errors import Conflict, EngineError, EngineUnavailable, Forbidden, InvalidInput, NotFound, Refused
 from engine.people.staff import StaffIdentity
 from portal import errors, requestlog
 from tests.portal.conftest import Visitor
@@ -108,6 +108,9 @@ def test_a_defect_shows_and_logs_no_value(app: Flask, capsys: pytest.CaptureFixt
         (NotFound("card_not_found"), 404),
         (InvalidInput("bad_serial"), 422),
         (EngineUnavailable("unavailable"), 503),
+        (Conflict("key_reused"), 409),
+        (Refused("insufficient_balance"), 409),
+        (Forbidden("not_permitted"), 403),
         (EngineError("seal_broken"), 500),
     ],
 )
