@@ -262,7 +262,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         flags={
             "type": "array",
             "items": {"type": "string"},
-            "description": "What was not ordinary: swept, late_end, ended_by_operator, duration_capped, overrun, overrun_loss.",
+            "description": (
+                "What was not ordinary: swept, late_end, ended_by_operator, duration_capped, overrun, overrun_loss."
+            ),
         },
         explanation=_text("The charge in one sentence.", "61 s to 880 at 0.0150 a minute.", **_NULL),
         currency=_CURRENCY,
