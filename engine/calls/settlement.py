@@ -18,6 +18,7 @@ from engine.cards.access import SwitchLike
 from engine.db import Database, reruns
 from engine.errors import Conflict, EngineUnavailable
 from engine.funds import ledger
+from engine.funds.replacements import reopen
 from engine.settings import Settings
 
 
@@ -181,6 +182,8 @@ def _correct(
         balance, loss = _post_difference(session, cdr, more, actor, now)
         if loss:
             flags.append("overrun_loss")
+        if more < 0:
+            reopen(session, cdr.card_id)
         charged = cdr.charged + more - loss
         session.execute(
             text(
@@ -234,5 +237,6 @@ def _post_difference(session: Any, cdr: Any, more: int, actor: Actor, now: datet
             actor=actor,
             now=now,
             key=f"correction:{cdr.id}",
+            borne=loss,
         ).balance_after
     return balance, loss

@@ -116,7 +116,8 @@ _END = """
         RETURNING call.*
     ),
     settled AS ({settle}),
-    entry AS ({entries}){kept_token}
+    entry AS ({entries}),
+    {crossings}{kept_token}
     INSERT INTO cdr (
         card_id, ended_at, id, switch_id, currency, duration_ms, duration_s, billed_s, cost, charged, balance_after,
         cause, flags, {rated}
@@ -134,6 +135,7 @@ def _end(entries: str, kept_token: str = "", unmoved: str = "") -> Statement:
             lock=ledger.LOCK_CARD,
             settle=ledger.SETTLE,
             entries=entries,
+            crossings=ledger.CALL_CROSSINGS,
             kept_token=kept_token,
             unmoved=unmoved,
             rated=_RATED,

@@ -105,10 +105,7 @@ def damage(db: Database, *, card_id: int, reason: str, actor: Actor, now: dateti
         card = locked_card(session, card_id)
         changed = card.damaged_at is None
         if changed:
-            card.damaged_at, card.damaged_by, card.damage_reason = now, str(actor), why
-            for binding in session.scalars(select(Binding).where(Binding.card_id == card_id)):
-                binding.pinless = False
-            log_out(session, card_id)
+            void(session, card, actor, now, why or "")
             tell(session, card_id, "damage", actor, now, why)
         return Changed(serial_of(card_id), changed)
 
@@ -217,6 +214,15 @@ def locked_card(session: Session, card_id: int) -> Card:
     if batch.ready_at is None:
         raise Conflict("batch_not_ready", name=batch.name)
     return card
+
+
+def void(session: Session, card: Card, actor: Actor, now: datetime, why: str) -> None:
+    """Void a locked card: nobody gets in with it any more, and its callers are PINless on it no more."""
+    card.damaged_at, card.damaged_by, card.damage_reason = now, str(actor), why
+    for binding in session.scalars(select(Binding).where(Binding.card_id == card.id)):
+        binding.pinless = False
+    log_out(session, card.id)
+    session.flush()
 
 
 def tell(

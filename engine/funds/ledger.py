@@ -71,10 +71,37 @@ SETTLE = """
 """
 """End the hold of the call that `gone` removed and take what it costs."""
 
+CROSSING_KINDS = ("usage", "correction", "fee")
+"""The entries by which a balance may fall under the threshold of an auto-recharge rule."""
+
+
+def crossings(now: str, before: str) -> str:
+    """A CTE that notes which rules' thresholds the balance fell under by the entries of the CTE `entry`.
+
+    `before` is SQL for what the card had before; holds don't count. A card that no rule recharges costs one look into
+    an index. What is noted is due work for `engine.funds.autorecharge`.
+    """
+    return f"""
+    crossed AS (
+        INSERT INTO auto_recharge_crossing (card_id, rule_id, entry_id, at)
+        SELECT entry.card_id, rule.id, entry.id, {now}
+        FROM entry
+        JOIN auto_recharge_member member ON member.card_id = entry.card_id
+        JOIN auto_recharge_rule rule ON rule.id = member.rule_id
+        WHERE entry.balance_after < rule.threshold AND {before} >= rule.threshold
+            AND entry.kind IN ('usage', 'correction', 'fee') AND rule.disabled_at IS NULL
+    )
+    """
+
+
+CALL_CROSSINGS = crossings("%(now)s", "entry.balance_after + %(charged)s")
+"""The same for the end of a call. What the operator bore of it was never on the card."""
+
 SETTLE_ENTRY = """
     INSERT INTO ledger_entry (card_id, account, amount, balance_after, kind, reference, actor, at)
     SELECT id, 'usage', -%(charged)s, balance, 'usage', 'call:' || %(call_id)s::text, %(actor)s, %(now)s
     FROM settled WHERE %(charged)s > 0
+    RETURNING card_id, id, kind, balance_after
 """
 """The entry of an ordinary call, whose whole cost the card paid."""
 
@@ -87,6 +114,7 @@ OVERRUN_ENTRIES = """
         (2, 'usage', 'usage', -%(cost)s, 0::bigint)
     ) AS entry (turn, account, kind, amount, above)
     ORDER BY entry.turn
+    RETURNING card_id, id, kind, balance_after
 """
 """The entries of a call that cost more than its card could pay: the operator bears the rest, then the call is paid."""
 
@@ -99,19 +127,22 @@ class Entry:
     balance_after: int
 
 
-_POST = text(
-    """
+_MOVE = """
     WITH moved AS (
         UPDATE card SET balance = balance + :amount
         WHERE id = :card_id AND balance + :amount >= held
         RETURNING id, balance
-    )
-    INSERT INTO ledger_entry
-        (card_id, account, amount, balance_after, kind, reference, actor, reason, idempotency_key, at)
-    SELECT id, :account, :amount, balance, :kind, :reference, :actor, :reason, :key, :now FROM moved
-    RETURNING id, balance_after
-    """
-)
+    ), entry AS (
+        INSERT INTO ledger_entry
+            (card_id, account, amount, balance_after, kind, reference, actor, reason, idempotency_key, at)
+        SELECT id, :account, :amount, balance, :kind, :reference, :actor, :reason, :key, :now FROM moved
+        RETURNING card_id, id, kind, amount, balance_after
+    ){crossed}
+    SELECT id, balance_after FROM entry
+"""
+_CROSSED = ", " + crossings(":now", "entry.balance_after - entry.amount - :borne")
+_POST = text(_MOVE.format(crossed=""))
+_POST_AND_CROSS = text(_MOVE.format(crossed=_CROSSED))
 
 
 def post(
@@ -126,15 +157,19 @@ def post(
     now: datetime,
     reason: str | None = None,
     key: str | None = None,
+    borne: int = 0,
 ) -> Entry:
     """Move `amount` micro-units (signed, as the card sees it) between a card and a counter account.
 
-    `key` makes the entry unique on its card. A shared step: never commits. Raises `Refused`
-    ("insufficient_balance") where the card's balance would fall under what its calls hold, and `NotFound`.
+    `key` makes the entry unique on its card. `borne` is what the operator put onto the card just before, to bear a
+    part of this. A shared step: never commits. Raises `Refused` ("insufficient_balance") where the card's balance
+    would fall under what its calls hold, and `NotFound`.
     """
+    crosses = {"borne": borne} if kind in CROSSING_KINDS else {}
     row = session.execute(
-        _POST,
+        _POST_AND_CROSS if crosses else _POST,
         {
+            **crosses,
             "card_id": card_id,
             "amount": amount,
             "account": account,
@@ -161,20 +196,24 @@ def lock_cards(session: Session, *card_ids: int) -> None:
     )
 
 
-_POST_MANY = text(
-    """
+_MOVE_MANY = """
     WITH moved AS (
         UPDATE card SET balance = balance + asked.amount
         FROM unnest(CAST(:card_ids AS bigint[]), CAST(:amounts AS bigint[]), CAST(:keys AS text[]))
             AS asked (card_id, amount, key)
         WHERE card.id = asked.card_id AND balance + asked.amount >= held
         RETURNING card.id, asked.amount, asked.key, card.balance
-    )
-    INSERT INTO ledger_entry
-        (card_id, account, amount, balance_after, kind, reference, actor, reason, idempotency_key, at)
-    SELECT id, :account, amount, balance, :kind, :reference, :actor, :reason, key, :now FROM moved
-    RETURNING card_id
-    """
+    ), entry AS (
+        INSERT INTO ledger_entry
+            (card_id, account, amount, balance_after, kind, reference, actor, reason, idempotency_key, at)
+        SELECT id, :account, amount, balance, :kind, :reference, :actor, :reason, key, :now FROM moved
+        RETURNING card_id, id, kind, amount, balance_after
+    ){crossed}
+    SELECT card_id FROM entry
+"""
+_POST_MANY = text(_MOVE_MANY.format(crossed=""))
+_POST_MANY_AND_CROSS = text(
+    _MOVE_MANY.format(crossed=", " + crossings(":now", "entry.balance_after - entry.amount"))
 )
 
 
@@ -197,7 +236,7 @@ def post_many(
     has locked the cards in ascending order. `key` is one for all the cards or one for each, and unique on its card.
     """
     done = session.execute(
-        _POST_MANY,
+        _POST_MANY_AND_CROSS if kind in CROSSING_KINDS else _POST_MANY,
         {
             "card_ids": list(card_ids),
             "amounts": list(amounts),

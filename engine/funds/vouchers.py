@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,30 +11,31 @@ from sqlalchemy.orm import Session
 
 from engine import idempotency
 from engine.actor import Actor
-from engine.cards import access, authentication
-from engine.cards.access import Credentials, Presented, SwitchLike
+from engine.cards import authentication
+from engine.cards.access import Credentials, SwitchLike
 from engine.cards.serials import serial_of
 from engine.cards.timeline import add_event
 from engine.db import Database, reruns
 from engine.errors import EngineUnavailable
-from engine.funds import ledger
-from engine.funds.recharges import add_payment, lock_target, reactivate, recharge_refusal
+from engine.funds import ledger, proven
+from engine.funds.bonus import bonus_for
+from engine.funds.proven import Proven, moved
+from engine.funds.recharges import add_payment, lock_target, reactivate
 from engine.refusal import Refusal
 from engine.vault import Secret, Vault
 
 MAX_TURNS = 8
 """How often cards are looked at again when they move between the look and the lock."""
 
-_FIND = access.card_queries(columns=", b.extension_days")
-
 
 @dataclass(frozen=True, slots=True)
 class Redeemed:
-    """What a voucher credited and what the card has now, in micro-units of `currency`."""
+    """What a voucher credited, `bonus` included, and what the card had then, in micro-units of `currency`."""
 
     credited: int
     balance: int
     currency: str
+    bonus: int = 0
 
 
 @reruns
@@ -50,7 +51,7 @@ def redeem_voucher(
     key: str,
     now: datetime,
 ) -> Redeemed | Refusal:
-    """Pay all that is on a voucher into the card of `credentials`, both proven here, in one transaction.
+    """Pay all that is on a voucher into the card of `credentials`, both proven here, with what the bonus rules add.
 
     The voucher's number has the limits of any card's: wrong passwords are counted, delayed and lock it. An expired
     card within its grace lives again where its batch has extension days. Returns a `Refusal` otherwise, which leaves
@@ -67,7 +68,7 @@ def redeem_voucher(
     if first is not None:
         return first
     for _ in range(MAX_TURNS):
-        target = _target(db, vault, switch, credentials, caller, now)
+        target = proven.target(db, vault, switch=switch, credentials=credentials, caller=caller, now=now)
         source = target if target.refusal else _voucher(db, vault, switch, voucher, caller, now, target.row)
         if source.refusal is not None:
             # Used, perhaps, by this very request, which came twice at once.
@@ -95,38 +96,6 @@ def _fingerprint(vault: Vault, target: Credentials, voucher: Credentials, caller
     return vault.name("redeem", idempotency.canonical(target.number, voucher.number, caller, *secrets))
 
 
-@dataclass(frozen=True, slots=True)
-class _Proven:
-    """A card that was presented, as it was read, and why it won't do, if so."""
-
-    presented: Presented
-    row: Any
-    refusal: Refusal | None
-
-
-def _target(
-    db: Database,
-    vault: Vault,
-    switch: SwitchLike,
-    credentials: Credentials,
-    caller: str | None,
-    now: datetime,
-) -> _Proven:
-    """The card that is to be recharged, proven and fit for it."""
-    presented, row = _read(db, vault, switch, credentials, caller, now)
-    refusal = (
-        authentication.prove(db, vault, presented, row)
-        or authentication.state_refusal(row, presented, inquiry=True)
-        or authentication.binding_refusal(row, presented)
-        or authentication.admit(db, presented, row)
-    )
-    # A lock that was just lifted is still in this row; the next look is without it.
-    if refusal is None and row.locked_at is None:
-        reason = recharge_refusal(row, now, presented.house.zone)
-        refusal = Refusal(reason, serial=serial_of(row.id)) if reason else None
-    return _Proven(presented, row, refusal)
-
-
 def _voucher(
     db: Database,
     vault: Vault,
@@ -135,16 +104,16 @@ def _voucher(
     caller: str | None,
     now: datetime,
     target: Any,
-) -> _Proven:
+) -> Proven:
     """The voucher, proven and good for the card `target`."""
-    presented, row = _read(db, vault, switch, voucher, caller, now)
+    presented, row = proven.read(db, vault, switch=switch, credentials=voucher, caller=caller, now=now)
     refusal = authentication.prove(db, vault, presented, row)
     if refusal is None:
         refusal = authentication.state_refusal(row, presented, inquiry=False)
         if refusal is None or refusal.reason in ("voucher_not_allowed", "empty"):
             reason = _voucher_reason(row, target)
             refusal = Refusal(reason, serial=serial_of(row.id)) if reason else None
-    return _Proven(presented, row, refusal)
+    return Proven(presented, row, refusal)
 
 
 def _voucher_reason(row: Any, target: Any) -> str | None:
@@ -155,30 +124,8 @@ def _voucher_reason(row: Any, target: Any) -> str | None:
     return "currency_mismatch" if row.currency != target.currency else None
 
 
-def _read(
-    db: Database,
-    vault: Vault,
-    switch: SwitchLike,
-    credentials: Credentials,
-    caller: str | None,
-    now: datetime,
-) -> tuple[Presented, Any]:
-    with db.connection() as conn:
-        return access.read_card(
-            conn,
-            db,
-            vault,
-            _FIND,
-            switch=switch,
-            credentials=credentials,
-            caller=caller,
-            access_number=None,
-            now=now,
-        )
-
-
 def _redeem(
-    db: Database, target: _Proven, source: _Proven, scope: str, key: str, asked: bytes
+    db: Database, target: Proven, source: Proven, scope: str, key: str, asked: bytes
 ) -> Redeemed | None:
     """Move the value, if both cards still are as they were proven; None where they moved meanwhile."""
     now, switch = target.presented.now, target.presented.switch
@@ -189,38 +136,44 @@ def _redeem(
             return Redeemed(**first)
         ledger.lock_cards(session, target.row.id, source.row.id)
         card, paper = lock_target(session, target.row.id), lock_target(session, source.row.id)
-        if _moved(card, target.row) or _moved(paper, source.row) or paper.balance != source.row.balance:
+        if moved(card, target.row) or moved(paper, source.row) or paper.balance != source.row.balance:
             session.rollback()
             return None
         value: int = paper.balance
-        payment_id = add_payment(session, card, "voucher", value, actor, now, voucher_id=paper.id)
-        common: dict[str, Any] = {
-            "account": ledger.TRANSFER,
-            "kind": "voucher",
-            "reference": f"payment:{payment_id}",
-            "actor": actor,
-            "now": now,
-        }
-        ledger.post(session, card_id=paper.id, amount=-value, **common)
-        balance = ledger.post(session, card_id=card.id, amount=value, **common).balance_after
-        _tell(session, card, paper, value, actor, now)
+        gift = bonus_for(session, card, value, "voucher", now)
+        payment_id = add_payment(
+            session,
+            card,
+            "voucher",
+            value,
+            actor,
+            now,
+            bonus=gift.amount,
+            bonus_rule_id=gift.rule_id,
+            voucher_id=paper.id,
+        )
+        common: dict[str, Any] = {"reference": f"payment:{payment_id}", "actor": actor, "now": now}
+        moving: dict[str, Any] = {"account": ledger.TRANSFER, "kind": "voucher", **common}
+        ledger.post(session, card_id=paper.id, amount=-value, **moving)
+        balance = ledger.post(session, card_id=card.id, amount=value, **moving).balance_after
+        if gift.amount:
+            balance = ledger.post(
+                session, card_id=card.id, amount=gift.amount, account=ledger.BONUS, kind="bonus", **common
+            ).balance_after
+        _tell(session, card, paper, value, gift.amount, actor, now)
         reactivate(session, card, actor, now, target.presented.house.zone)
-        answer = {"credited": value, "balance": balance, "currency": card.currency}
-        idempotency.keep(session, scope, key, answer)
-        return Redeemed(value, balance, card.currency)
+        answer = Redeemed(value + gift.amount, balance, card.currency, gift.amount)
+        idempotency.keep(session, scope, key, asdict(answer))
+        return answer
 
 
-def _moved(locked: Any, read: Any) -> bool:
-    """Whether what the proof stood on is no longer so: password, state, validity."""
-    facts = ("digest", "released_at", "damaged_at", "locked_at", "expires_at")
-    return any(getattr(locked, fact) != getattr(read, fact) for fact in facts)
-
-
-def _tell(session: Session, card: Any, paper: Any, value: int, actor: Actor, now: datetime) -> None:
+def _tell(
+    session: Session, card: Any, paper: Any, value: int, bonus: int, actor: Actor, now: datetime
+) -> None:
     session.execute(
         text("UPDATE card SET first_used_at = :now WHERE id = :id AND first_used_at IS NULL"),
         {"id": paper.id, "now": now},
     )
     told = {"amount": value, "currency": card.currency}
     add_event(session, paper.id, now, "redeem", str(actor), into=serial_of(card.id), **told)
-    add_event(session, card.id, now, "voucher", str(actor), voucher=serial_of(paper.id), **told)
+    add_event(session, card.id, now, "voucher", str(actor), voucher=serial_of(paper.id), **told, bonus=bonus)
