@@ -4,12 +4,18 @@ A name (a presented card number, a log-in, an address) is known here only by a k
 does not exist is counted like one that does. The first `free` failures cost nothing; each further one brings a delay,
 `first_delay_s` and then doubling up to `max_delay_s`, during which no password is compared.
 
-Two ways to use it. Compare, then `count_failure`; or, where tries in parallel must not slip through together,
-`take_try` before comparing, and `count_success` or `give_back` when the password was right.
+Three ways to use it. Compare, then `count_failure`; or, where tries in parallel must not slip through together,
+`take_try` before comparing, and `count_success` or `give_back` when the password was right; or, where a right try
+must write nothing, take turns: `hold` the names, `read` them, compare, and `count_failure` in the same transaction.
+
+A name may also be limited by the time, as a caller or an address is: `count_in_window` counts its failures in windows
+that begin with a failure. A success clears no window, or one's own card would clear the way to everybody's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
@@ -32,7 +38,68 @@ _UPSERT = f"""
 _COUNT_FAILURE = text(_UPSERT + " RETURNING c.failures")
 _TAKE_TRY = text(_UPSERT + " WHERE c.blocked_until IS NULL OR c.blocked_until <= :now RETURNING c.failures")
 _BLOCKED_UNTIL = text("SELECT blocked_until FROM failure_counter WHERE key = :key")
+_COUNT_IN_WINDOW = text(
+    """
+    INSERT INTO failure_counter AS c (key, failures, failed_at, window_ends_at)
+    VALUES (:key, 1, :now, :now + :window * interval '1 second')
+    ON CONFLICT (key) DO UPDATE SET
+        failures = CASE WHEN c.window_ends_at > :now THEN c.failures + 1 ELSE 1 END,
+        window_ends_at = CASE WHEN c.window_ends_at > :now THEN c.window_ends_at ELSE excluded.window_ends_at END,
+        failed_at = excluded.failed_at
+    RETURNING c.failures
+    """
+)
+# In the order of the array.
+_HOLD = text("SELECT pg_advisory_xact_lock(name) FROM unnest(cast(:names AS bigint[])) AS n (name)")
+_READ = text(
+    "SELECT key, failures, blocked_until, window_ends_at FROM failure_counter WHERE key = ANY (cast(:keys AS bytea[]))"
+)
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """What is counted for one name; all of it empty for one without failures."""
+
+    failures: int = 0
+    blocked_until: datetime | None = None
+    window_ends_at: datetime | None = None
+
+    def wait_s(self, now: datetime) -> int:
+        """Seconds until the delay is over, rounded up; 0 where none runs."""
+        return _seconds_left(self.blocked_until, now)
+
+    def window_wait_s(self, now: datetime, allowed: int) -> int:
+        """Seconds until the window is over, rounded up; 0 where it is, or holds less than `allowed` failures."""
+        return _seconds_left(self.window_ends_at, now) if self.failures >= allowed else 0
+
+    def in_window(self, now: datetime) -> int:
+        """The failures of the window that is open now."""
+        return self.failures if _seconds_left(self.window_ends_at, now) else 0
+
+
+def hold(session: Session, keys: Iterable[bytes]) -> None:
+    """Let nobody else, in any process, `hold` one of these names until the transaction ends. Writes nothing.
+
+    Always in the same order, so that none deadlock; a read after it sees what the one before has counted.
+    """
+    names = sorted({int.from_bytes(key[:8], signed=True) for key in keys})
+    session.execute(_HOLD, {"names": names})
+
+
+def read(session: Session, keys: Iterable[bytes]) -> dict[bytes, Counter]:
+    """The counters of some names, as they stand now."""
+    wanted = list(keys)
+    found = {key: Counter() for key in wanted}
+    for row in session.execute(_READ, {"keys": wanted}):
+        found[bytes(row.key)] = Counter(row.failures, row.blocked_until, row.window_ends_at)
+    return found
+
+
+def count_in_window(session: Session, key: bytes, now: datetime, window_s: int) -> int:
+    """Count one failure of a name that is limited by the time; returns how many there are in its open window."""
+    values = {"key": key, "now": now, "window": window_s}
+    return int(session.execute(_COUNT_IN_WINDOW, values).scalar_one())
 
 
 def blocked_for(session: Session, key: bytes, now: datetime) -> int:
@@ -101,13 +168,20 @@ def give_back(session: Session, key: bytes) -> None:
 
 
 def prune(session: Session, now: datetime, *, kept_s: int = KEPT_S, limit: int = 10_000) -> int:
-    """Delete up to `limit` counters without a failure for `kept_s`; returns how many. Skips those in use."""
+    """Delete up to `limit` counters without a failure for `kept_s`, or whose window is over; returns how many.
+
+    Skips those in use.
+    """
     deleted = session.execute(
         text(
-            "DELETE FROM failure_counter WHERE key IN (SELECT key FROM failure_counter WHERE failed_at < :before"
-            " ORDER BY failed_at LIMIT :limit FOR UPDATE SKIP LOCKED) RETURNING 1"
+            "WITH old AS (SELECT key FROM failure_counter WHERE failed_at < :before"
+            "  ORDER BY failed_at LIMIT :limit FOR UPDATE SKIP LOCKED),"
+            " over AS (SELECT key FROM failure_counter WHERE window_ends_at <= :now"
+            "  ORDER BY window_ends_at LIMIT :limit FOR UPDATE SKIP LOCKED)"
+            " DELETE FROM failure_counter WHERE key IN"
+            "  (SELECT key FROM old UNION SELECT key FROM over LIMIT :limit) RETURNING 1"
         ),
-        {"before": now - timedelta(seconds=kept_s), "limit": limit},
+        {"before": now - timedelta(seconds=kept_s), "now": now, "limit": limit},
     )
     return len(deleted.all())
 

@@ -1,14 +1,10 @@
 """Who may use a card: the right password, the state it is in, the caller it is bound to.
 
-What is limited is failures, never an authenticated switch. After some wrong passwords each further one brings a
-delay that doubles, and many lock the card; the password is compared only while no delay runs. A caller that was
-right on this card before has a counter of its own, so that a stranger's failures never keep the owner out.
+Whether a password is right, and what wrong ones bring, is `engine.cards.proving`.
 """
 
 from __future__ import annotations
 
-import hmac
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,21 +13,19 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from engine import limits
 from engine.cards import access
-from engine.cards.access import CALLER, NUMBER, TOKEN, Credentials, Presented, SwitchLike
+from engine.cards.access import NUMBER, Credentials, Presented, SwitchLike
+from engine.cards.proving import note_refusal as note_refusal
+from engine.cards.proving import prove as prove
 from engine.cards.serials import serial_of
 from engine.cards.status import grace_end, status_of, validity_end
 from engine.cards.timeline import add_event
-from engine.cards.tokens import log_out
 from engine.db import Database, Statement, reruns
 from engine.errors import EngineUnavailable
 from engine.refusal import Refusal
 from engine.vault import Secret, Vault, new_token, token_digest
 
-_NOBODY = bytes(32)
 MAX_TURNS = 5
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 _FIND = access.card_queries()
 
@@ -107,77 +101,6 @@ def authenticate(
     raise EngineUnavailable("busy")
 
 
-def prove(db: Database, vault: Vault, presented: Presented, row: Any) -> Refusal | None:
-    """Whether the presented credentials are right for the card that was read; counts a failure if not.
-
-    From outside, an unknown number and a wrong password look the same, and take the same time.
-    """
-    how = presented.credentials.how
-    if how == TOKEN:
-        good = row.id is not None and row.ready_at is not None and access.token_is_live(row, presented)
-        return None if good else _failed(db, presented, row, "token_dead")
-    if how == CALLER:
-        trusted = presented.switch.trusted_callers and presented.caller is not None
-        good = trusted and row.id is not None and row.ready_at is not None and row.batch_pinless
-        return None if good else _failed(db, presented, row, "caller_unknown")
-    blocked_until = row.own_blocked_until if row.source_known else row.blocked_until
-    if blocked_until is not None and blocked_until > presented.now:
-        return _throttled(-int((presented.now - blocked_until).total_seconds() // 1))
-    # After a first failure a try is counted before its password is looked at, so that tries in parallel get no more
-    # guesses than tries in a row. Before it, one look is free: good calls need no write.
-    failed_before = bool(row.own_failures if row.source_known else row.failures)
-    if failed_before:
-        wait_s = _take_try(db, vault, presented, row)
-        if wait_s:
-            return _throttled(wait_s)
-    if _password_is_right(vault, presented.credentials, row):
-        if row.failures or row.own_failures:
-            _forget_failures(db, vault, presented)
-        return None
-    if not failed_before:
-        wait_s = _take_try(db, vault, presented, row)
-        if wait_s:
-            return _throttled(wait_s)
-    return _wrong_password(db, vault, presented, row)
-
-
-def _throttled(wait_s: int) -> Refusal:
-    return Refusal("throttled", retry_after_s=max(1, wait_s))
-
-
-def _counter(vault: Vault, presented: Presented, row: Any) -> bytes:
-    known = row.id is not None and row.source_known
-    return access.counter_key(vault, presented.credentials.number, presented.source if known else "")
-
-
-def _take_try(db: Database, vault: Vault, presented: Presented, row: Any) -> int:
-    rules = presented.house.settings
-    with db.begin() as session:
-        return limits.take_try(
-            session,
-            _counter(vault, presented, row),
-            presented.now,
-            free=rules.free_failures,
-            first_delay_s=rules.first_delay_s,
-            max_delay_s=rules.max_delay_s,
-        )
-
-
-def _forget_failures(db: Database, vault: Vault, presented: Presented) -> None:
-    """The right password begins the count anew, for strangers and for this source."""
-    with db.begin() as session:
-        for source in sorted({"", presented.source}):
-            limits.count_success(session, access.counter_key(vault, presented.credentials.number, source))
-
-
-def _password_is_right(vault: Vault, credentials: Credentials, row: Any) -> bool:
-    number = credentials.number or ""
-    password = credentials.password.value if credentials.password else ""
-    known = row.id is not None and row.ready_at is not None
-    digest = vault.digest(number, password, row.pepper if known else None)
-    return hmac.compare_digest(digest, row.digest if known else _NOBODY) and known
-
-
 def state_refusal(row: Any, presented: Presented, *, inquiry: bool) -> Refusal | None:
     """What the state of a proven card forbids, by the table of its life from top to bottom.
 
@@ -204,7 +127,7 @@ def state_refusal(row: Any, presented: Presented, *, inquiry: bool) -> Refusal |
 
 def _lifts_lock(row: Any, presented: Presented) -> bool:
     """A lock that wrong passwords brought is lifted by the right one from where it was right before."""
-    return bool(row.locked_by == "failures" and row.source_known and presented.credentials.how == NUMBER)
+    return bool(row.locked_by == "failures" and presented.credentials.how == NUMBER and row.source_known)
 
 
 def binding_refusal(row: Any, presented: Presented) -> Refusal | None:
@@ -228,13 +151,16 @@ def _rooms(row: Any) -> int:
 def admit(db: Database, presented: Presented, row: Any) -> Refusal | None:
     """What the first right password from here changes: the caller binds, validity starts, a lock by failures goes.
 
+    A browser starts no validity.
+
     One transaction, and none at all where there is nothing to change, as for most calls. Returns a refusal, and
     changes nothing, where another caller bound the last free place or an operator locked the card meanwhile.
     """
-    starts = row.first_used_at is None and row.first_use == "authentication"
+    starts = presented.asker.voice and row.first_used_at is None and row.first_use == "authentication"
     lifts = row.locked_at is not None
     binds = presented.caller is not None and not row.caller_bound and row.bound < _rooms(row)
-    knows = bool(presented.source) and not row.source_known and presented.credentials.how == NUMBER
+    source = presented.asker.source if presented.credentials.how == NUMBER else ""
+    knows = bool(source) and not row.source_known
     if not (starts or lifts or binds or knows):
         return None
     with db.begin() as session:
@@ -245,14 +171,14 @@ def admit(db: Database, presented: Presented, row: Any) -> Refusal | None:
             session.rollback()
             return Refusal("locked", serial=serial_of(row.id))
         if starts:
-            start_validity(session, row, presented.house.zone, presented.now, _actor(presented))
+            start_validity(session, row, presented.house.zone, presented.now, presented.asker.name)
         if knows:
             session.execute(
                 text(
                     "INSERT INTO known_source (card_id, source, first_right_at) VALUES (:id, :source, :now)"
                     " ON CONFLICT DO NOTHING"
                 ),
-                {"id": row.id, "source": presented.source, "now": presented.now},
+                {"id": row.id, "source": source, "now": presented.now},
             )
     return None
 
@@ -305,7 +231,7 @@ def _bind(session: Session, presented: Presented, row: Any) -> bool:
         "id": row.id,
         "caller": presented.caller,
         "now": presented.now,
-        "actor": _actor(presented),
+        "actor": presented.asker.name,
     }
     for pinless in (True, False):
         if pinless and not (row.batch_pinless and presented.switch.trusted_callers):
@@ -313,7 +239,7 @@ def _bind(session: Session, presented: Presented, row: Any) -> bool:
         # PINless for another card already, or becoming so at this moment? Then it binds without.
         bound = session.execute(_BIND, {**values, "pinless": pinless}).one_or_none()
         if bound is not None:
-            add_event(session, row.id, presented.now, "bind", _actor(presented), caller=presented.caller)
+            add_event(session, row.id, presented.now, "bind", presented.asker.name, caller=presented.caller)
             return True
     return True  # bound to this card by a call at the same moment
 
@@ -324,14 +250,13 @@ _BIND = text(
 )
 
 
-_PROVEN = """
-    WITH proven AS (
-        SELECT id, damaged_at, locked_at, expires_at, balance, held, first_used_at FROM card
-        WHERE id = %(card_id)s AND digest = %(password)s AND locked_at IS NULL AND damaged_at IS NULL FOR SHARE
-    ),
+PROVEN = """
+    SELECT id, damaged_at, locked_at, expires_at, balance, held, first_used_at FROM card
+    WHERE id = %(card_id)s AND digest = %(password)s AND locked_at IS NULL AND damaged_at IS NULL FOR SHARE
 """
+"""The card's facts as they stand now, where the password that was right still is and nobody locked it meanwhile."""
 _NEW_TOKEN = Statement(
-    f"""{_PROVEN}
+    f"""WITH proven AS ({PROVEN}),
     kept AS (
         INSERT INTO card_token (card_id, digest, switch_id, caller, used_at)
         SELECT id, %(digest)s, %(switch_id)s, %(caller)s, %(now)s FROM proven RETURNING card_id
@@ -340,7 +265,7 @@ _NEW_TOKEN = Statement(
     """
 )
 _USED_TOKEN = Statement(
-    f"""{_PROVEN}
+    f"""WITH proven AS ({PROVEN}),
     kept AS (
         UPDATE card_token SET used_at = %(now)s FROM proven
         WHERE card_token.card_id = proven.id AND card_token.digest = %(digest)s RETURNING card_id
@@ -370,65 +295,3 @@ def _issue_token(db: Database, presented: Presented, row: Any) -> tuple[Secret, 
             },
         )
     return None if card is None else (token, card)
-
-
-def _wrong_password(db: Database, vault: Vault, presented: Presented, row: Any) -> Refusal:
-    """A wrong password was counted: lock the card where it was one too many, and keep the attempt."""
-    rules = presented.house.settings
-    known = row.id is not None and row.ready_at is not None
-    with db.begin() as session:
-        # Read without its lock, which comes after the card's everywhere.
-        failures = limits.failures_of(session, _counter(vault, presented, row))
-        if known and failures >= rules.lock_failures:
-            locked = session.execute(
-                text(
-                    "UPDATE card SET locked_at = :now, locked_by = 'failures', lock_reason = :reason"
-                    " WHERE id = :id AND locked_at IS NULL RETURNING id"
-                ),
-                {"id": row.id, "now": presented.now, "reason": f"{failures} wrong passwords"},
-            ).one_or_none()
-            if locked is not None:
-                log_out(session, row.id)
-                add_event(session, row.id, presented.now, "lock", "failures", failures=failures)
-        _keep_attempt(session, presented, row, "wrong_password" if known else "unknown_number")
-    return Refusal("bad_credentials")
-
-
-def _failed(db: Database, presented: Presented, row: Any, inner: str) -> Refusal:
-    with db.begin() as session:
-        _keep_attempt(session, presented, row, inner)
-    return Refusal("bad_credentials")
-
-
-def note_refusal(
-    db: Database, presented: Presented, row: Any, refusal: Refusal, destination: str | None = None
-) -> None:
-    """Keep an attempt that a proven card's state or rules refused; failures to prove one keep their own."""
-    if refusal.reason == "bad_credentials":
-        return
-    with db.begin() as session:
-        _keep_attempt(session, presented, row, refusal.reason, destination)
-
-
-def _keep_attempt(
-    session: Session, presented: Presented, row: Any, reason: str, destination: str | None = None
-) -> None:
-    session.execute(
-        text(
-            "INSERT INTO attempt (at, door, source, card_id, caller, destination, reason)"
-            " VALUES (:at, :door, :source, :card_id, :caller, :destination, :reason)"
-        ),
-        {
-            "at": presented.now,
-            "door": presented.door,
-            "source": f"switch:{presented.switch.id}",
-            "card_id": row.id,
-            "caller": presented.caller,
-            "destination": None if destination is None else _UNPRINTABLE.sub("?", destination)[:32],
-            "reason": reason,
-        },
-    )
-
-
-def _actor(presented: Presented) -> str:
-    return f"switch:{presented.switch.id}"

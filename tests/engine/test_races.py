@@ -19,7 +19,7 @@ from engine.calls import authorization, live
 from engine.calls import sweep as sweeping
 from engine.calls.control import Authorized, Credentials
 from engine.calls.sweep import sweep
-from engine.cards import access, authentication, lifecycle
+from engine.cards import access, authentication, lifecycle, proving
 from engine.cards.authentication import Authenticated
 from engine.db import Database, reruns
 from engine.errors import EngineUnavailable
@@ -125,13 +125,13 @@ def test_guesses_in_parallel_are_compared_no_more_than_guesses_in_a_row(
     # Three failures are free and each one after them brings a delay. Whether a password was compared shows in no
     # answer, so the comparison is watched (and runs as it is).
     count_failures(db, vault, card, failures)
-    real, seen = authentication._password_is_right, []
+    real, seen = proving._password_is_right, []
 
     def watched(*args: Any) -> bool:
         seen.append(True)
         return real(*args)
 
-    monkeypatch.setattr(authentication, "_password_is_right", watched)
+    monkeypatch.setattr(proving, "_password_is_right", watched)
     answers = at_once(lambda racer: reason(line.authenticate(card.with_password(f"{racer:08}"))))
     assert len(seen) == compared
     assert sorted(answers) == ["bad_credentials"] * compared + ["throttled"] * (RACERS - compared)
@@ -143,7 +143,7 @@ def test_a_right_password_that_another_guess_overtook_waits_like_any_other(
     # Both read that no delay runs; were the second one compared, guesses at once would be free.
     count_failures(db, vault, card, 15)
     guess = card.with_password("0" * 8)
-    with meanwhile(authentication, "_take_try", lambda: line.authenticate(guess)):
+    with meanwhile(proving, "_take_turn", lambda: line.authenticate(guess)):
         assert reason(line.authenticate(card)) == "throttled"
 
 
