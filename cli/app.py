@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from engine import embedded, messages, migrations
 from engine.config import SETTINGS, Config, InstallationError
 from engine.db import Database
-from engine.errors import EngineError
+from engine.errors import ConsentNeeded, EngineError
 from engine.vault import Vault
 
 COMMANDS = {
@@ -29,6 +29,9 @@ COMMANDS = {
     "serve": "cli.serve",
     "db": "cli.db",
     "staff": "cli.staff",
+    "resellers": "cli.resellers",
+    "consents": "cli.consents",
+    "audit": "cli.audit",
     "decks": "cli.decks",
     "batches": "cli.batches",
     "cards": "cli.cards",
@@ -164,9 +167,11 @@ def sentence(error: BaseException) -> str:
 def error_json(error: BaseException) -> str:
     """The same as one JSON object: `error` is a stable code, `message` the sentence, `field` what is to blame."""
     known = error if isinstance(error, EngineError) else None
-    told = {"error": known.code if known else "failed", "message": sentence(error)}
+    told: dict[str, Any] = {"error": known.code if known else "failed", "message": sentence(error)}
     if known and isinstance(known.data.get("field"), str):
         told["field"] = known.data["field"]
+    if isinstance(known, ConsentNeeded):
+        told |= known.data  # what to ask for with `cardtone consents ask`
     return json.dumps(told, ensure_ascii=False)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
+from cli import people
 from cli.app import Context, with_context
 from cli.tables import table
 from engine.actor import CONSOLE
 from engine.people import staff
+from engine.permissions import STAFF_ROLES
 
-_ROLE = click.Choice(staff.ROLES)
+_ROLE = click.Choice(STAFF_ROLES)
 
 
 @click.group("staff")
@@ -97,4 +99,56 @@ def reset_password(context: Context, login: str) -> None:
     context.answer(
         {"login": login, "password": password.value},
         f"{login} can log in with the password {password.value}\nIt is shown this once.",
+    )
+
+
+@command.command("sessions")
+@click.argument("login")
+@click.option("--end", "ref", metavar="SESSION", help="End this one.")
+@click.option("--end-all", is_flag=True, help="End all of them.")
+@click.option("--reason", help="Why, for the audit trail.")
+@with_context
+def show_sessions(context: Context, login: str, ref: str | None, end_all: bool, reason: str | None) -> None:
+    """List where somebody is logged in, or end it."""
+    person = staff.named(context.db, login)
+    if ref is None and not end_all:
+        people.show_sessions(context, staff.REALM, person.id, person.login)
+        return
+    ended = staff.end_sessions(context.db, login, CONSOLE, context.clock(), ref=ref, reason=reason)
+    context.answer({"login": person.login, "ended": ended}, f"{ended} ended.")
+
+
+@command.group("totp")
+def totp() -> None:
+    """Second factors: show, set up, take away."""
+
+
+@totp.command("show")
+@click.argument("login")
+@with_context
+def totp_show(context: Context, login: str) -> None:
+    """Say whether somebody has a second factor."""
+    person = staff.named(context.db, login)
+    people.show_second_factor(context, staff.REALM, person.id, person.login)
+
+
+@totp.command("enrol")
+@click.argument("login")
+@with_context
+def totp_enrol(context: Context, login: str) -> None:
+    """Set one up with somebody who has their phone at hand; recovery codes are shown this once."""
+    person = staff.named(context.db, login)
+    people.enrol_second_factor(context, staff.REALM, person.id, person.login)
+
+
+@totp.command("reset")
+@click.argument("login")
+@click.option("--reason", help="Why, for the audit trail.")
+@with_context
+def totp_reset(context: Context, login: str, reason: str | None) -> None:
+    """Take somebody's second factor away, who lost phone and recovery codes; they have to log in again."""
+    had = staff.reset_totp(context.db, context.vault, login, CONSOLE, context.clock(), reason)
+    context.answer(
+        {"login": login, "had": had},
+        f"{login} logs in by password alone now." if had else f"{login} had no second factor.",
     )

@@ -28,7 +28,7 @@ def set_setting(db: Database, key: str, value: Any, actor: Actor, now: datetime)
         audit.record(
             session,
             actor,
-            "setting.set" if value is not None else "setting.reset",
+            "setting.set",
             f"setting:{key}",
             now,
             before=before,

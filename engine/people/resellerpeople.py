@@ -110,6 +110,24 @@ def find_person(db: Database, person_id: int) -> ResellerIdentity | None:
     return None if row is None else ResellerIdentity(row.id, row.login, row.name, row.role, row.reseller_id)
 
 
+def named(db: Database, login: str) -> ResellerIdentity:
+    """Somebody by log-in name, disabled people too. Raises `NotFound`."""
+    with db.begin() as session:
+        row = session.scalar(select(ResellerPerson).where(ResellerPerson.login == sought(login).lower()))
+        if row is None:
+            raise NotFound("reseller_person_not_found", login=login)
+        return _identity(row)
+
+
+def reseller_named(db: Database, name: str) -> int:
+    """The key of a reseller by name. Raises `NotFound` ("reseller_not_found")."""
+    with db.begin() as session:
+        found = session.scalar(select(Reseller.id).where(Reseller.name == sought(name)))
+    if found is None:
+        raise NotFound("reseller_not_found", name=name)
+    return found
+
+
 def list_people(db: Database, reseller_id: int | None = None) -> list[ResellerPersonView]:
     """The people of one reseller, or of all, disabled ones too, by reseller and log-in name.
 

@@ -92,6 +92,15 @@ def find_staff(db: Database, staff_id: int) -> StaffIdentity | None:
     return None if row is None else StaffIdentity(row.id, row.login, row.name, row.role)
 
 
+def named(db: Database, login: str) -> StaffIdentity:
+    """Somebody by log-in name, disabled people too. Raises `NotFound`."""
+    with db.begin() as session:
+        row = session.scalar(select(Staff).where(Staff.login == sought(login).lower()))
+        if row is None:
+            raise NotFound("staff_not_found", login=login)
+        return _identity(row)
+
+
 def list_staff(db: Database) -> list[StaffView]:
     """Everybody, disabled people too, by log-in name."""
     with db.begin() as session:

@@ -171,7 +171,12 @@ class AuditRow(Base):
     subject: Mapped[Name]
     reason: Mapped[Name | None]
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    __table_args__ = (Index(None, "subject", "id"), Index(None, "at"))
+    __table_args__ = (
+        Index(None, "subject", "id"),
+        Index(None, "actor", "id"),
+        Index(None, "action", "id"),
+        Index(None, "at"),
+    )
 
 
 class AuditPending(Base):

@@ -76,7 +76,7 @@ def test_a_setting_counts_at_once_and_tells_what_it_was(db: Database) -> None:
     assert [(row.action, row.subject, row.data["before"], row.data["after"]) for row in rows(db)] == [
         ("setting.set", "setting:slice_s", 600, 300),
         ("setting.set", "setting:slice_s", 300, 900),
-        ("setting.reset", "setting:slice_s", 900, 600),
+        ("setting.set", "setting:slice_s", 900, 600),
     ]
 
 

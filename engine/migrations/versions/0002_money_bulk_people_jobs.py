@@ -52,6 +52,8 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("cleared_at IS NULL"),
     )
+    op.create_index(op.f("ix_audit_action_id"), "audit", ["action", "id"], unique=False)
+    op.create_index(op.f("ix_audit_actor_id"), "audit", ["actor", "id"], unique=False)
     op.create_table(
         "audit_pending",
         sa.Column("audit_id", sa.BigInteger(), nullable=False),
