@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, LargeBinary, SmallInteger, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, LargeBinary, SmallInteger, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -46,7 +46,8 @@ class ExportRun(Base):
 class BulkRun(Base):
     """One command over many cards, whose targets were frozen when it was confirmed (`bulk_chunk`).
 
-    `amount` is what it has moved on cards so far: the document behind the ledger entries `run:9`.
+    `amount` is what it has moved on cards so far: the document behind the ledger entries `run:9`. `result` is what it
+    made besides, such as the file of an export.
     """
 
     __tablename__ = "bulk_run"
@@ -66,17 +67,22 @@ class BulkRun(Base):
     idempotency_key: Mapped[Name | None] = mapped_column(unique=True)
     created_at: Mapped[Instant]
     finished_at: Mapped[Instant | None]
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     work_id: Mapped[BigId | None] = mapped_column(ForeignKey("work.id"))
     __table_args__ = (CheckConstraint("cards >= 0 AND changed + unchanged + refused <= cards", name="cards"),)
 
 
 class BulkChunk(Base):
-    """Some targets of a run, in ascending order; `done_at` is set in the transaction that changed them."""
+    """Some targets of a run, in ascending order; `done_at` is set in the transaction that changed them.
+
+    `callers` are those of the cards, one each, where the command is about callers.
+    """
 
     __tablename__ = "bulk_chunk"
     run_id: Mapped[BigId] = mapped_column(ForeignKey("bulk_run.id"), primary_key=True)
     n: Mapped[int] = mapped_column(primary_key=True)
     card_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    callers: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     done_at: Mapped[Instant | None]
 
 

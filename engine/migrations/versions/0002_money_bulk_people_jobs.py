@@ -350,6 +350,7 @@ def upgrade() -> None:
         sa.Column("idempotency_key", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("result", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("work_id", sa.BigInteger(), nullable=True),
         sa.CheckConstraint(
             "cards >= 0 AND changed + unchanged + refused <= cards", name=op.f("ck_bulk_run_cards")
@@ -435,6 +436,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.BigInteger(), nullable=False),
         sa.Column("n", sa.Integer(), nullable=False),
         sa.Column("card_ids", postgresql.ARRAY(sa.BigInteger()), nullable=False),
+        sa.Column("callers", postgresql.ARRAY(sa.Text()), nullable=True),
         sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["run_id"], ["bulk_run.id"], name=op.f("fk_bulk_chunk_run_id_bulk_run")),
         sa.PrimaryKeyConstraint("run_id", "n", name=op.f("pk_bulk_chunk")),
