@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg.types.json import Jsonb
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, aliased
 
 from engine import settings
 from engine.db import Database
@@ -287,12 +287,15 @@ def _is_paused(conn: psycopg.Connection[Any], job: str) -> bool:
 
 # --- for pages ---
 
+_LATER = aliased(JobRun)
+_NEWEST = select(func.max(_LATER.due_at)).where(_LATER.job == JobRun.job).correlate(JobRun).scalar_subquery()
+
 
 def overview(db: Database, now: datetime) -> list[JobLine]:
     """Every job with its last run and its next."""
     with db.begin() as session:
         zone = zone_of(settings.load(session))
-        newest = select(JobRun).distinct(JobRun.job).order_by(JobRun.job, JobRun.due_at.desc())
+        newest = select(JobRun).where(JobRun.due_at == _NEWEST)
         last = {run.job: _view(run) for run in session.scalars(newest)}
         states = {state.job: state for state in session.scalars(select(JobState))}
     lines = []

@@ -10,19 +10,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 import psycopg
 import structlog
 
 from engine.db import Database
+from engine.errors import EngineUnavailable
+from engine.faults import described
 from engine.vault import Vault
-from jobs.logs import described
 from jobs.timetable import TIMETABLE, Entry, Timetable
 from jobs.worker import Worker
 
 LOCK = 0x6361726474  # "cardt"
 _POLL_S = 0.5
+WORKERS = 2
+"""Pieces of work that one process does at a time: a long one keeps no short one waiting."""
 FAREWELL_S = 2.0
 """How long what is being done has to reach a point where it can be left."""
 
@@ -72,8 +76,10 @@ def run(
     Where it could not, a thread still holds on to something; whatever it does now is undone when the process exits.
     """
     log = structlog.get_logger("jobs.runner")
-    leadership, timetable, worker = Leadership(db), Timetable(db, clock, entries), Worker(db, vault, clock)
-    worker.start()
+    leadership, timetable = Leadership(db), Timetable(db, clock, entries)
+    workers = [Worker(db, vault, clock) for _ in range(WORKERS)]
+    for worker in workers:
+        worker.start()
     log.info("jobs_begin")
     led = False
     while not stopping.is_set():
@@ -88,10 +94,21 @@ def run(
             log.info("leads" if leads else "follows")
             (timetable.lead if leads else timetable.follow)()
             led = leads
+        if leads:
+            _poll(timetable)
         stopping.wait(_POLL_S)
     began = time.monotonic()
+    for worker in workers:
+        worker.ask_to_stop()
     timetable.stop()
     leadership.give_up()
-    well = worker.stop(FAREWELL_S)
+    left = [worker.stop(max(0.1, began + FAREWELL_S - time.monotonic())) for worker in workers]
+    well = all(left)
     log.info("jobs_end", well=well, seconds=round(time.monotonic() - began, 1))
     return well
+
+
+def _poll(timetable: Timetable) -> None:
+    """Begin what was asked for. Without a database nothing was, and the next look at the leadership tells of it."""
+    with suppress(EngineUnavailable, psycopg.Error):
+        timetable.poll()

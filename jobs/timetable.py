@@ -1,13 +1,16 @@
-"""What runs when. Only the process that leads runs it; each entry may be run twice or at once without harm.
+"""Keeps the timetable of `engine.timetable` while this process leads. APScheduler says when to look.
 
-An entry that comes due while its last run goes on, or while nobody leads, is not run twice over: the next run does all
-that is due, since each looks at the time and not at a list of missed turns.
+A frequent job is done whenever its interval is over, by one process at a time. For any other it is looked every few
+seconds whether its turn is still to be done (`engine.jobruns.claim_due`): so a turn is done once, whoever leads, late
+where nobody led, and in its own time where the clock or the zone moved.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,117 +20,85 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_SUBMITTED, Job
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from engine import limits
+from engine import alarms, jobruns, settings
 from engine.actor import SYSTEM
-from engine.calls.sweep import sweep
-from engine.cards import tokens
 from engine.db import Database
-from engine.migrations.partitions import ensure_partitions
-from engine.people import sessions
-from engine.stock.shredding import shred_due
-from jobs.logs import described
+from engine.faults import described, told
+from engine.house import zone_of
+from engine.jobruns import LEASE_S, Run
+from engine.timetable import JOBS, QUARTER_S, Job
+from jobs.tasks import TASKS, Clock, Task
+from jobs.worker import PASSING, insist, worker_name
 
-DAY_S = 86_400
-_SWEEP_LIMIT = 500
-_THREADS = 4
-
-Clock = Callable[[], datetime]
+LOOK_S = 10
+"""How often it is looked whether the turn of a job that is not frequent is to be done."""
+_FREQUENT, _SELDOM = "frequent", "seldom"
+_THREADS = {_FREQUENT: 4, _SELDOM: 3}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something to be done every `every_s` seconds. `run` returns what it found, for the log."""
+    """A job and how it is done."""
 
-    name: str
-    every_s: int
-    run: Callable[[Database, Clock], Mapping[str, Any]]
+    job: Job
+    run: Task
 
-
-def sweep_calls(db: Database, clock: Clock) -> dict[str, Any]:
-    """End the calls whose end never came, until none is overdue; warns for each switch that lost some."""
-    settled = voided = failed = 0
-    switches: dict[int, int] = {}
-    while True:
-        swept = sweep(db, clock(), _SWEEP_LIMIT)
-        settled, voided, failed = settled + swept.settled, voided + swept.voided, failed + swept.failed
-        for switch, calls in swept.switches.items():
-            switches[switch] = switches.get(switch, 0) + calls
-        if swept.seen < _SWEEP_LIMIT or not swept.settled + swept.voided:
-            break
-    for switch, calls in switches.items():
-        structlog.get_logger("jobs.timetable").warning("calls_without_end", switch=switch, calls=calls)
-    return {"settled": settled, "voided": voided, "failed": failed}
+    @property
+    def name(self) -> str:
+        return self.job.name
 
 
-def make_partitions(db: Database, clock: Clock) -> dict[str, Any]:
-    """Make the tables of the coming months, long before the first row needs one."""
-    with db.engine.begin() as connection:
-        ensure_partitions(connection, clock())
-    return {}
+TIMETABLE = tuple(Entry(JOBS[name], TASKS[name]) for name in JOBS if name in TASKS)
 
 
-def shred_batches(db: Database, clock: Clock) -> dict[str, Any]:
-    """Destroy the keys of batches whose passwords were to be readable only so long."""
-    return {"batches": shred_due(db, SYSTEM, clock())}
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How a run ended: what it found, or why it failed."""
 
-
-def prune_tokens(db: Database, clock: Clock) -> dict[str, Any]:
-    """Delete card tokens that are dead."""
-    return {"deleted": _until_none(lambda: tokens.prune(db, clock()))}
-
-
-def prune_failures(db: Database, clock: Clock) -> dict[str, Any]:
-    """Delete counters of failures that lie long ago."""
-
-    def prune() -> int:
-        with db.begin() as session:
-            return limits.prune(session, clock())
-
-    return {"deleted": _until_none(prune)}
-
-
-def prune_sessions(db: Database, clock: Clock) -> dict[str, Any]:
-    """Delete log-ins that are over."""
-    return {"deleted": sessions.prune(db, clock())}
-
-
-TIMETABLE = (
-    Entry("sweep", 15, sweep_calls),
-    Entry("partitions", DAY_S, make_partitions),
-    Entry("shredding", DAY_S, shred_batches),
-    Entry("tokens", 600, prune_tokens),
-    Entry("failures", 3600, prune_failures),
-    Entry("sessions", 3600, prune_sessions),
-)
+    seconds: float
+    found: Mapping[str, Any]
+    error: str | None = None
 
 
 class Timetable:
     """Runs the entries while this process leads."""
 
-    def __init__(self, db: Database, clock: Clock, entries: tuple[Entry, ...] = TIMETABLE) -> None:
-        self._db, self._clock = db, clock
+    def __init__(
+        self, db: Database, clock: Clock, entries: tuple[Entry, ...] = TIMETABLE, *, lease_s: int = LEASE_S
+    ) -> None:
+        self._db, self._clock, self._lease_s = db, clock, lease_s
         self._entries = {entry.name: entry for entry in entries}
-        self._stopped = False
+        self._stopping = threading.Event()
+        self._by = worker_name()
+        self._in_hand: dict[str, Run] = {}
+        self._paused: set[str] = set()
+        self._asked: set[str] = set()
+        self._sound: set[str] = set()
+        self._noted: dict[str, int] = {}
+        self._reachable = True
         self._log = structlog.get_logger("jobs.timetable")
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
-            executors={"default": ThreadPoolExecutor(_THREADS)},
+            executors={name: ThreadPoolExecutor(count) for name, count in _THREADS.items()},
             # Late is better than not at all, and once is enough.
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         for entry in entries:
             self._scheduler.add_job(
-                self._run,
+                self._look,
                 "interval",
                 [entry],
-                seconds=entry.every_s,
+                seconds=_interval(entry),
                 id=entry.name,
+                executor=_executor(entry),
             )
         self._scheduler.add_listener(self._told, EVENT_JOB_SUBMITTED | EVENT_JOB_MAX_INSTANCES)
         self._scheduler.start(paused=True)
 
     def lead(self) -> None:
-        """Run everything once, and then each entry in its time."""
+        """Look at everything once, and then at each entry in its time."""
+        self._sound.clear()
+        self._noted.clear()
         for name in self._entries:
             self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
         self._scheduler.resume()
@@ -136,40 +107,192 @@ class Timetable:
         """Begin nothing more; what runs goes on to its end."""
         self._scheduler.pause()
 
-    def stop(self) -> None:
-        """Begin nothing more, for good."""
-        self._stopped = True
-        self._scheduler.shutdown(wait=False)
+    def poll(self) -> None:
+        """Begin what somebody asked for, and learn what is paused. For whoever leads, about twice a second."""
+        self._paused = jobruns.paused_jobs(self._db)
+        for name in jobruns.asked_jobs(self._db):
+            entry = self._entries.get(name)
+            if entry is not None and name not in self._asked:
+                self._asked.add(name)
+                self._scheduler.add_job(self._look_for_asked, args=[entry], executor=_executor(entry))
 
-    def _run(self, entry: Entry) -> None:
+    def stop(self, wait_s: float = 0.5) -> None:
+        """Begin nothing more, for good; a run that takes longer is left for others to begin again."""
+        self._stopping.set()
+        self._scheduler.shutdown(wait=False)
+        deadline = time.monotonic() + wait_s
+        while self._in_hand and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if self._in_hand:
+            # In a thread: a database that doesn't answer must not keep us.
+            leaving = threading.Thread(target=self._let_go, daemon=True)
+            leaving.start()
+            leaving.join(wait_s)
+
+    def _let_go(self) -> None:
+        for run in list(self._in_hand.values()):
+            try:
+                jobruns.let_go(self._db, run, self._clock())
+            except PASSING as error:
+                self._log.warning("run_not_let_go", job=run.job, **described(error))
+
+    def _look(self, entry: Entry) -> None:
+        with self._guarded(entry):
+            if entry.job.quiet:
+                self._frequent(entry)
+            else:
+                self._turn(entry, lambda: self._claim_due(entry))
+
+    def _look_for_asked(self, entry: Entry) -> None:
+        try:
+            with self._guarded(entry):
+                self._turn(entry, lambda: self._claim_asked(entry))
+        finally:
+            self._asked.discard(entry.name)
+
+    @contextmanager
+    def _guarded(self, entry: Entry) -> Iterator[None]:
+        """Whatever comes while looking is told once, mostly that the database is away; the next look tries again."""
+        try:
+            yield
+        except Exception as error:
+            if not self._stopping.is_set():
+                if self._reachable:
+                    self._log.warning("timetable_waits", job=entry.name, **described(error))
+                self._reachable = False
+                self._db.forget_lost_links()
+        else:
+            if not self._reachable:
+                self._log.info("timetable_goes_on")
+            self._reachable = True
+
+    def _frequent(self, entry: Entry) -> None:
+        if entry.name in self._paused:
+            return
+        with jobruns.only_one(self._db, entry.name) as mine:
+            if not mine or self._stopping.is_set():
+                return
+            outcome = self._do(entry)
+            if outcome is None:
+                return
+            insist(lambda: self._sum_up(entry, outcome), self._lease_s, self._stopping)
+            insist(lambda: self._alarm(entry, outcome.error), self._lease_s, self._stopping)
+
+    def _sum_up(self, entry: Entry, outcome: _Outcome) -> None:
+        now = self._clock()
+        if outcome.error is not None:
+            jobruns.sum_up_failure(self._db, entry.name, now, self._by, outcome.error)
+        else:
+            quarter = int(now.timestamp()) // QUARTER_S
+            did = any(outcome.found.values())
+            if did or self._noted.get(entry.name) != quarter:
+                found = outcome.found if did else None
+                jobruns.sum_up(self._db, entry.name, now, self._by, outcome.seconds, found)
+                self._noted[entry.name] = quarter
+
+    def _claim_due(self, entry: Entry) -> Run | None:
+        with self._db.begin() as session:
+            zone = zone_of(settings.load(session))
+        return jobruns.claim_due(self._db, entry.job, zone, self._clock(), self._by, self._lease_s)
+
+    def _claim_asked(self, entry: Entry) -> Run | None:
+        return jobruns.claim_asked(self._db, entry.name, self._clock(), self._by, self._lease_s)
+
+    def _turn(self, entry: Entry, claim: Callable[[], Run | None]) -> None:
+        """Claim a run, do it, and write down how it ended."""
+        with jobruns.only_one(self._db, entry.name) as mine:
+            if not mine or self._stopping.is_set():
+                return
+            run = claim()
+            if run is None:
+                return
+            if run.lost:
+                self._log.warning("run_lost", job=entry.name, runs=run.lost)
+            self._in_hand[entry.name] = run
+            try:
+                with self._heartbeat(run):
+                    outcome = self._do(entry)
+                    if outcome is not None:
+                        insist(lambda: self._write_down(run, outcome), self._lease_s, self._stopping)
+                        insist(lambda: self._alarm(entry, outcome.error), self._lease_s, self._stopping)
+            finally:
+                del self._in_hand[entry.name]
+
+    def _write_down(self, run: Run, outcome: _Outcome) -> None:
+        now = self._clock()
+        if outcome.error is not None:
+            kept = jobruns.fail(self._db, run, now, outcome.error)
+        else:
+            kept = jobruns.finish(self._db, run, now, outcome.found)
+        if not kept:
+            self._log.warning("run_was_lost", job=run.job)
+
+    def _alarm(self, entry: Entry, error: str | None) -> None:
+        """An alarm for a job that failed, cleared by its next success."""
+        name, now = entry.name, self._clock()
+        if error is not None:
+            self._sound.discard(name)
+            with self._db.begin() as session:
+                alarms.raise_alarm(session, "job_failed", f"job:{name}", now, error=error)
+        elif name not in self._sound:
+            with self._db.begin() as session:
+                alarms.clear_alarm(session, "job_failed", f"job:{name}", SYSTEM, now)
+            self._sound.add(name)
+
+    def _do(self, entry: Entry) -> _Outcome | None:
+        """Run the task itself; None where it failed because this process is ending."""
         began = time.monotonic()
         try:
             found = entry.run(self._db, self._clock)
         except Exception as error:
-            if self._stopped:
-                return  # its connection was closed under it
+            if self._stopping.is_set():
+                return None  # its connection was closed under it
             self._log.error("run_failed", job=entry.name, **described(error))
             self._db.forget_lost_links()
-        else:
-            seconds = round(time.monotonic() - began, 1)
-            log = self._log.info if any(found.values()) else self._log.debug
-            log("run_done", job=entry.name, seconds=seconds, **found)
+            return _Outcome(time.monotonic() - began, {}, told(error))
+        seconds = time.monotonic() - began
+        log = self._log.info if any(found.values()) else self._log.debug
+        log("run_done", job=entry.name, seconds=round(seconds, 1), **found)
+        return _Outcome(seconds, found)
+
+    @contextmanager
+    def _heartbeat(self, run: Run) -> Iterator[None]:
+        """Keep the lease while the run lives. A process that dies stops doing so."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(self._lease_s / 3):
+                try:
+                    jobruns.extend(self._db, run, self._clock(), self._lease_s)
+                except PASSING:
+                    continue
+
+        thread = threading.Thread(target=beat, name=f"heartbeat-{run.job}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def _told(self, event: JobSubmissionEvent) -> None:
-        entry = self._entries[event.job_id]
+        entry = self._entries.get(event.job_id)
+        if entry is None or not entry.job.quiet:
+            return
         if event.code == EVENT_JOB_MAX_INSTANCES:
             self._log.warning("run_missed", job=entry.name, reason="its last run has not ended")
             return
         late = datetime.now(UTC) - event.scheduled_run_times[0]
-        if late > timedelta(seconds=entry.every_s):
+        if late > timedelta(seconds=max(_interval(entry), LOOK_S)):
             seconds = int(late.total_seconds())
             self._log.warning(
                 "run_late", job=entry.name, reason="the machine slept or was busy", seconds=seconds
             )
 
 
-def _until_none(prune: Callable[[], int]) -> int:
-    deleted = 0
-    while some := prune():
-        deleted += some
-    return deleted
+def _interval(entry: Entry) -> int:
+    return entry.job.every_s if entry.job.quiet and entry.job.every_s is not None else LOOK_S
+
+
+def _executor(entry: Entry) -> str:
+    return _FREQUENT if entry.job.quiet else _SELDOM

@@ -18,9 +18,10 @@ from sqlalchemy.exc import OperationalError
 from engine import work
 from engine.db import Database
 from engine.errors import EngineError, EngineUnavailable
+from engine.faults import described
 from engine.vault import Vault
 from jobs.handlers import HANDLERS
-from jobs.logs import described, failures_only
+from jobs.logs import failures_only
 
 POLL_S = 0.5
 _PATIENCE_S = 1.0
@@ -59,15 +60,19 @@ class Worker:
         """Begin, in a thread of its own."""
         self._thread.start()
 
+    def ask_to_stop(self) -> None:
+        """Let the next report of what is being done end it."""
+        self._stopping.set()
+        if self._claimed is not None:
+            self._claimed.interrupted = True
+
     def stop(self, wait_s: float) -> bool:
         """End at the next report of what is being done, and put it back; returns False where that took too long.
 
         In that case the row is put back all the same: whatever its handler still does under it is undone.
         """
-        self._stopping.set()
+        self.ask_to_stop()
         claimed = self._claimed
-        if claimed is not None:
-            claimed.interrupted = True
         self._thread.join(wait_s)
         if not self._thread.is_alive():
             return True
@@ -154,9 +159,9 @@ def perform(
             ending, end = _after_error(db, claimed, clock, error)
             (log.warning if ending == "released" else log.error)("work_stopped", **described(error))
         except BaseException:
-            _insist(lambda: work.release(db, claimed), 2.0, stopping)
+            insist(lambda: work.release(db, claimed), 2.0, stopping)
             raise
-        ended = _insist(end, lease_s, stopping)
+        ended = insist(end, lease_s, stopping)
     ending = ending if ended else "lost"
     log.info("work_ends", ending=ending, seconds=round(time.monotonic() - began, 1))
     return ending
@@ -218,7 +223,7 @@ def _after_error(
     return "failed", lambda: work.fail(db, claimed, failure, clock())
 
 
-def _insist(end: Callable[[], Any], patience_s: float, stopping: threading.Event) -> bool:
+def insist(end: Callable[[], Any], patience_s: float, stopping: threading.Event) -> bool:
     """Write down how work ended, as soon as the database answers; False where the claim was lost meanwhile.
 
     Gives up with the lease, or when the process wants to end: then the lease runs out and somebody else goes on.

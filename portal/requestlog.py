@@ -12,12 +12,12 @@ import re
 import secrets
 import sys
 import time
-import traceback
 from typing import Any
 
 import structlog
 from flask import Flask, Response, g, request
 
+from engine import faults
 from engine.cards.serials import card_id_of
 from engine.errors import InvalidInput
 
@@ -91,12 +91,4 @@ def _is_serial(digits: str) -> bool:
 
 def described(error: BaseException) -> dict[str, Any]:
     """The kind of an exception and of its causes, and the places it passed: no message, no value."""
-    kinds: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None and len(kinds) < 5:
-        kinds.append(type(cause).__name__)
-        cause = cause.__cause__ or cause.__context__
-    places = [
-        f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
-    ]
-    return {"id": reference(), "kinds": kinds, "places": places[-12:]}
+    return {"id": reference(), **faults.described(error, places=12)}
