@@ -246,6 +246,14 @@ STOCK: Sentences = {
     "cards_missing": "Cards of the batch {name} are missing; run `cardtone verify`.",
     "cards_not_found": "{count} serials of the range belong to no card.",
     "range_too_long": "The range is too long; {high} serials at most.",
+    "range_too_dear": "The cards of the range cost too much at once; take a shorter range.",
+    "mixed_currencies": "The range holds cards in {currencies}; take one currency at a time.",
+    "not_their_stock": (
+        "{count} cards of the range are not in the stock of {name}; assign them first, or take another range."
+    ),
+    "no_reseller_account": "{name} has no account in {currency}; open one first.",
+    "reseller_unnamed": "Say which reseller it is for.",
+    "discount_out_of_range": "The discount must be between 0 and 100 percent, with at most two decimals.",
     "already_issued": (
         "The passwords of the batch {name} were exported on {at}; to export them again, say why.",
         "The passwords of the batch {name} were exported before; to export them again, say why.",
