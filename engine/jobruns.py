@@ -113,6 +113,8 @@ def claim_due(
         due_at = _due_again(tries, now) if tries else turn.due_at
         if due_at is None or (job.late_s is not None and (now - turn.due_at).total_seconds() > job.late_s):
             return None
+        while any(row.due_at == due_at for row in rows):
+            due_at += timedelta(microseconds=1)  # somebody asked for a run at this very moment
         taken = conn.execute(
             "INSERT INTO job_run (job, due_at, state, claimed_by, started_at, lease_until)"
             " VALUES (%s, %s, 'running', %s, %s, %s) ON CONFLICT DO NOTHING RETURNING job",
