@@ -23,7 +23,7 @@ def test_every_setting_has_its_words_and_every_number_its_unit() -> None:
     assert list(WORDS) == [field.name for field in dataclasses.fields(Settings)]
     for key, words in WORDS.items():
         assert words.meaning.endswith(".")
-        assert bool(words.unit) == isinstance(getattr(DEFAULTS, key), int), key
+        assert bool(words.unit) == (type(getattr(DEFAULTS, key)) is int), key
         if key.endswith("_s"):
             assert words.unit == "seconds"
         if key.endswith("_ms"):
