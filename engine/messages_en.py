@@ -46,6 +46,7 @@ ENGINE: Sentences = {
     "work_not_found": "There is no such work.",
     "job_not_found": ("There is no job named {name}.", "There is no such job."),
     "alarm_not_found": "There is no such alarm.",
+    "unknown_group": ("This can't be grouped by {value}; choose one of {known}.", "This can't be grouped so."),
     "not_permitted": "Your role doesn't allow this. Ask somebody whose role does.",
     "work_not_stopped": "This work has not failed and was not cancelled; there is nothing to go on with.",
     "work_cancelled": "The work was cancelled.",
