@@ -146,11 +146,6 @@ def take_try(
     return max(1, blocked_for(session, key, now))
 
 
-def failures_of(session: Session, key: bytes) -> int:
-    """The failures of `key` since its last success."""
-    return session.scalar(text("SELECT failures FROM failure_counter WHERE key = :key"), {"key": key}) or 0
-
-
 def count_success(session: Session, key: bytes) -> None:
     """Forget all failures of `key`."""
     session.execute(text("DELETE FROM failure_counter WHERE key = :key"), {"key": key})

@@ -19,6 +19,7 @@ from engine.settings import Settings
 from engine.vault import Secret, Vault, token_digest
 
 NUMBER, TOKEN, CALLER = "number", "token", "caller"
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
 class SwitchLike(Protocol):
@@ -46,6 +47,11 @@ class Credentials:
         if self.token is not None:
             return TOKEN
         return NUMBER if self.number is not None else CALLER
+
+
+def printable(text: str, longest: int = 64) -> str:
+    """What somebody sent, as an attempt may keep it."""
+    return _UNPRINTABLE.sub("?", text)[:longest]
 
 
 class Allowance(NamedTuple):
@@ -104,7 +110,7 @@ class Browser:
     @property
     def name(self) -> str:
         """Who asks, as attempts keep it."""
-        return f"address:{self.address}"
+        return f"address:{printable(self.address)}"
 
     @property
     def source(self) -> str:

@@ -13,7 +13,6 @@ not PINless are no guesses (the one has 256 bits, the other is asked of everybod
 from __future__ import annotations
 
 import hmac
-import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,7 +33,6 @@ from engine.vault import Vault
 _NOBODY = bytes(32)
 _LOCKING = b"locks by wrong passwords"
 """Held while one more card is locked, so that all processes together lock no more than the house allows."""
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
 def prove(db: Database, vault: Vault, presented: Presented, row: Any) -> Refusal | None:
@@ -247,7 +245,7 @@ def _keep_attempt(
         source=presented.asker.name,
         card_id=row.id,
         caller=presented.caller,
-        destination=None if destination is None else _UNPRINTABLE.sub("?", destination)[:32],
+        destination=None if destination is None else access.printable(destination, 32),
         reason=reason,
     )
 
