@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from engine.calls.sweep import sweep
+from engine.cards import lifecycle
 from engine.db import Database
+from engine.funds import autorecharge, ledger
+from engine.funds.accounts import deposit, open_account
+from engine.funds.autorules import add_rule, enrol
 from engine.funds.recharges import adjust, recharge
+from engine.funds.replacements import replace_card
+from engine.funds.transfers import transfer
 from engine.reports.verify import CHECKS, GUARDS, IMMUTABLE, MOST, Finding, examine, verify
+from engine.schema.funds import LEDGER_KINDS
 from engine.vault import Vault
 from tests import scenes
 from tests.scenes import NOW, OPERATOR, USD, Line, TestCard, facts
@@ -43,12 +51,69 @@ def busy(db: Database, vault: Vault) -> list[TestCard]:
     return [*cards, voucher]
 
 
+@pytest.fixture
+def rich(db: Database, busy: list[TestCard], vault: Vault) -> list[TestCard]:
+    """And an account that an auto-recharge was paid from, a transfer, a replacement, a fee and discarded stock."""
+    by: dict[str, Any] = {"actor": OPERATOR, "now": NOW}
+    source, target, void = cards = scenes.batch(db, vault, 3, "5.00", name="More")
+    account = open_account(db, name="Float", kind="funding", currency="USD", **by)
+    deposit(db, account_id=account.id, amount=USD("20"), key="c", **by)
+    rule = add_rule(db, name="Low", threshold=USD("2"), amount=USD("3"), account_id=account.id, **by)
+    enrol(db, rule_id=rule.id, card_ids=[target.id], **by)
+    line = Line(db, vault, scenes.switch(db, "Another"))
+    line.open(target, ref="crossing")
+    line.later(400).end("crossing", seconds=400)
+    assert autorecharge.run_due(db, NOW) == 1
+    transfer(db, from_id=source.id, to_id=target.id, amount=USD("1"), key="d", **by)
+    replace_card(db, old_id=target.id, new_id=source.id, reason="Lost", **by)
+    with db.begin() as session:
+        session.execute(
+            text(
+                "INSERT INTO charge_run (kind, currency, cards, amount, at)"
+                " VALUES ('maintenance', 'USD', 1, 250000, now())"
+            )
+        )
+        session.execute(
+            text(
+                "INSERT INTO bulk_run (command, params, cards, amount, actor, actor_name, created_at)"
+                " VALUES ('discard', '{}', 1, -5000000, 'x', 'x', now())"
+            )
+        )
+        ledger.post(
+            session,
+            card_id=source.id,
+            amount=-USD("0.25"),
+            account="fees",
+            kind="fee",
+            reference="charge:1",
+            **by,
+        )
+        ledger.post(
+            session,
+            card_id=void.id,
+            amount=-USD("5"),
+            account="sales",
+            kind="discard",
+            reference="run:1",
+            **by,
+        )
+    lifecycle.damage(db, card_id=void.id, reason="Discarded", **by)
+    return cards
+
+
 def test_right_books_are_called_right(db: Database, busy: list[TestCard]) -> None:
     assert facts(db, busy[1]).balance == 0  # the overrun took all, and the rest is the operator's loss
     told = examine(db, NOW)
     assert told.findings == ()
     # opening ×3, recharge, bonus, adjustment, voucher ×2, usage ×2, loss, correction
     assert (told.cards, told.entries, told.calls) == (3, 12, 5)
+
+
+def test_books_with_every_kind_of_document_are_called_right(db: Database, rich: list[TestCard]) -> None:
+    assert examine(db, NOW).findings == ()
+    with db.begin() as session:
+        kinds = set(session.scalars(text("SELECT DISTINCT kind FROM ledger_entry")))
+    assert kinds == set(LEDGER_KINDS) - {"breakage"}
 
 
 def test_an_empty_database_has_nothing_wrong(db: Database) -> None:
@@ -165,16 +230,102 @@ BROKEN: dict[str, Breakage] = {
 def test_what_is_wrong_is_found(db: Database, busy: list[TestCard], name: str) -> None:
     code, damage = BROKEN[name]
     first, second, voucher = busy
-    with db.raw() as conn:
-        # As somebody with a grudge and the rights of the owner would, who leaves no trace of how.
-        for table in IMMUTABLE:
-            conn.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-        conn.execute(damage.format(first=first.id, second=second.id, voucher=voucher.id))
-        for table in IMMUTABLE:
-            conn.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+    _break(db, damage, {"first": first.id, "second": second.id, "voucher": voucher.id})
     found = verify(db, NOW)
     assert code in {finding.code for finding in found}, found
     assert all(finding.detail.endswith(".") and finding.subject for finding in found)
+
+
+# The same for what `rich` adds ({source} was transferred from, {target} replaced, {void} discarded).
+BROKEN_DOCUMENTS: dict[str, Breakage] = {
+    "a recharge from another account": (
+        "payments",
+        "UPDATE ledger_entry SET account = 'sales' WHERE account LIKE 'funding:%'",
+    ),
+    "a run recharged more than it says": (
+        "runs",
+        "UPDATE ledger_entry SET reference = 'run:1' WHERE kind = 'transfer' AND card_id = {source}",
+    ),
+    "a transfer vanished": ("transfers", "DELETE FROM card_transfer WHERE kind = 'transfer'"),
+    "a transfer of another size": ("transfers", "UPDATE card_transfer SET amount = amount + 1"),
+    "a transfer to another card": (
+        "transfers",
+        "UPDATE card_transfer SET to_id = {void} WHERE kind = 'transfer'",
+    ),
+    "a replacement moved elsewhere": ("replacements", "UPDATE replacement SET new_id = {void}"),
+    "a replaced card lives": (
+        "replacements",
+        "UPDATE card SET damaged_at = NULL, damaged_by = NULL WHERE id = {target}",
+    ),
+    "a fee run vanished": ("runs", "DELETE FROM charge_run"),
+    "a fee run took more than it says": ("runs", "UPDATE charge_run SET amount = amount - 1"),
+    "a fee run took from more cards": ("runs", "UPDATE charge_run SET cards = 2"),
+    "a fee run was a write-off": ("runs", "UPDATE charge_run SET kind = 'breakage'"),
+    "a bulk run moved more than it says": ("runs", "UPDATE bulk_run SET amount = 0"),
+    "a bulk run vanished": ("runs", "DELETE FROM bulk_run"),
+    "a discarded card lives": (
+        "discards",
+        "UPDATE card SET damaged_at = NULL, damaged_by = NULL WHERE id = {void}",
+    ),
+    "more was discarded than it was born with": (
+        "discards",
+        "UPDATE ledger_entry SET amount = 4000000 WHERE kind = 'opening' AND card_id = {void}",
+    ),
+    "an account has more than came in": ("account_balance", "UPDATE account SET balance = balance + 1"),
+    "an account's entry vanished": ("account_balance", "DELETE FROM account_entry WHERE kind = 'deposit'"),
+    "what was left of an account was changed": (
+        "account_chain",
+        "UPDATE account_entry SET balance_after = balance_after + 1 WHERE kind = 'deposit'",
+    ),
+    "an account paid for nothing": (
+        "account_documents",
+        "UPDATE account_entry SET reference = 'payment:0' WHERE kind = 'recharge'",
+    ),
+    "a recharge that its account did not pay": (
+        "account_documents",
+        "DELETE FROM account_entry WHERE kind = 'recharge'",
+    ),
+    "a payment from an account in another currency": ("currency", "UPDATE account SET currency = 'EUR'"),
+    "an auto-recharge without a crossing": ("auto_recharge", "DELETE FROM auto_recharge_crossing"),
+    "two crossings of one recharge": (
+        "auto_recharge",
+        "INSERT INTO auto_recharge_crossing SELECT card_id, rule_id, 0, at, outcome, payment_id, done_at"
+        " FROM auto_recharge_crossing",
+    ),
+    "an account's key counted twice": (
+        "key",
+        "DROP INDEX uq_account_entry_idempotency; UPDATE account_entry SET idempotency_key = 'twice'",
+    ),
+    "a transfer's key counted twice": (
+        "key",
+        "ALTER TABLE card_transfer DROP CONSTRAINT uq_card_transfer_idempotency_key;"
+        " UPDATE card_transfer SET idempotency_key = 'twice'",
+    ),
+    "an entry of no known kind of account": (
+        "account",
+        "UPDATE ledger_entry SET account = 'sales' WHERE kind = 'transfer'",
+    ),
+}
+
+
+@pytest.mark.books_broken
+@pytest.mark.parametrize("name", BROKEN_DOCUMENTS)
+def test_what_is_wrong_with_a_document_is_found(db: Database, rich: list[TestCard], name: str) -> None:
+    code, damage = BROKEN_DOCUMENTS[name]
+    _break(db, damage, dict(zip(("source", "target", "void"), (card.id for card in rich), strict=True)))
+    found = verify(db, NOW)
+    assert code in {finding.code for finding in found}, found
+    assert all(finding.detail.endswith(".") and finding.subject for finding in found)
+
+
+def _break(db: Database, damage: str, cards: dict[str, int]) -> None:
+    """As somebody with a grudge and the rights of the owner would, who leaves no trace of how."""
+    with db.raw() as conn:
+        for table in IMMUTABLE:
+            conn.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        conn.execute(damage.format(**cards))
+        for table in IMMUTABLE:
+            conn.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
 
 
 @pytest.mark.books_broken
@@ -228,7 +379,9 @@ def test_the_database_itself_refuses_to_change_what_was_written(
 
 
 def test_every_check_is_seen_to_find_something() -> None:
-    assert {check.code for check in CHECKS} - {code for code, _ in BROKEN.values()} == {"overdue", "guard"}
+    assert {check.code for check in CHECKS} - {
+        code for code, _ in (*BROKEN.values(), *BROKEN_DOCUMENTS.values())
+    } == {"overdue", "guard"}
 
 
 @pytest.mark.books_broken
