@@ -11,9 +11,9 @@ import click
 from cli import batchtexts as texts
 from cli.app import Context, confirmed, with_context
 from cli.batchoptions import number_options, order_of, rule_options
+from cli.ranges import asked_range, range_options, result_data, result_text
 from engine.actor import CONSOLE
 from engine.calls.decksheet import DELIMITERS, MAX_BYTES
-from engine.cards.serials import serial_of
 from engine.errors import InvalidInput
 from engine.stock import batches, custody
 from engine.stock.batches import find_batch, order_batch
@@ -225,22 +225,14 @@ def _range_command(verb: str, fact: str, told: str) -> None:
     """A command that tells something of a range of serials."""
 
     @command.command(verb, help=told)
-    @click.option("--from", "first", required=True, metavar="SERIAL")
-    @click.option("--to", "last", metavar="SERIAL", help="Without it: one card.")
-    @click.option("--reason", help="Kept in the audit trail.")
+    @range_options
     @with_context
-    def run(context: Context, first: str, last: str | None, reason: str | None) -> None:
-        cards = custody.Range.of_serials(first, last)
+    def run(context: Context, first: str, last: str | None, yes: bool, reason: str | None) -> None:
+        cards = asked_range(context, first, last, yes)
         moved = _MARKS[fact](context.db, cards, CONSOLE, context.clock(), reason)
-        left = f"; {moved.left:,} left as they were" if moved.left else ""
         context.answer(
-            {
-                "from": serial_of(cards.first),
-                "to": serial_of(cards.last),
-                "changed": moved.changed,
-                "left": moved.left,
-            },
-            f"{moved.changed:,} card{'' if moved.changed == 1 else 's'} {fact}{left}.",
+            result_data(cards, moved.changed, moved.why, moved.batches),
+            result_text(moved.changed, fact, moved.why, moved.batches),
         )
 
 

@@ -302,9 +302,11 @@ def test_ranges_are_activated_held_back_and_marked(cardtone: Cardtone, db: Datab
     assert cardtone("batches", "shipped", *whole).out == "20 cards shipped.\n"
     assert cardtone("batches", "sold", "--from", told["first_serial"]).out == "1 card sold.\n"
     assert cardtone("batches", "activate", "--from", told["first_serial"]).out == "1 card activated.\n"
-    assert cardtone("batches", "activate", *whole).out == "19 cards activated; 1 left as they were.\n"
+    told_of = "19 cards activated; 1 left as they were: 1 released already.\n"
+    assert cardtone("batches", "activate", *whole).out == told_of
     data = cardtone("batches", "hold-back", *whole, "--reason", "recall", "--json").json
-    assert data == {"from": told["first_serial"], "to": told["last_serial"], "changed": 20, "left": 0}
+    range_ = {"from": told["first_serial"], "to": told["last_serial"]}
+    assert data == {**range_, "changed": 20, "left": 0, "why": {}, "batches": [told["name"]]}
     facts = one(
         db,
         "SELECT count(printed_at) AS printed, count(shipped_at) AS shipped, count(sold_at) AS sold,"
