@@ -76,6 +76,7 @@ _ALL = (
     _daily(
         "partitions", "00:20", "Makes the tables of the coming months, long before the first row needs one."
     ),
+    _daily("expiry_catch_up", "00:40", "Looks for expired cards whose timelines do not tell of it."),
     _daily(
         "breakage",
         "01:10",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from engine import work
+from engine.bulk import handler as bulk
 from engine.stock import generation
 
 HANDLERS = work.HANDLERS
-"""Kind → handler: `generate` makes the cards of a batch."""
+"""Kind → handler: `generate` makes the cards of a batch, `bulk` works off a command over many cards."""
 
-__all__ = ["HANDLERS", "generation"]
+__all__ = ["HANDLERS", "bulk", "generation"]

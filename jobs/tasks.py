@@ -16,11 +16,11 @@ from sqlalchemy.orm import Session
 from engine import alarms, limits
 from engine.actor import SYSTEM
 from engine.calls.sweep import sweep
-from engine.cards import expiry, lifecycle, tokens
+from engine.cards import expiry, lifecycle, searchcopy, tokens
 from engine.cards.serials import card_id_of
 from engine.db import Database
 from engine.errors import Refused
-from engine.funds import breakage, fees
+from engine.funds import autorecharge, breakage, fees, replacements
 from engine.migrations.partitions import PARTITIONED, ensure_partitions, month_start
 from engine.people import auditchain, sessions
 from engine.reports import buckets, pruning
@@ -32,6 +32,7 @@ Clock = Callable[[], datetime]
 Task = Callable[[Database, Clock], Mapping[str, Any]]
 
 _SWEEP_LIMIT = 500
+_LIMIT = 500
 _MOST_ROUNDS = 200
 """What one run does at most of something that has no end, so that no other turn waits for ever."""
 MONTHS_BEFORE_ALARM = 2
@@ -97,6 +98,31 @@ def charge_fees(db: Database, clock: Clock) -> dict[str, Any]:
 def write_off(db: Database, clock: Clock) -> dict[str, Any]:
     """Write off what is left on cards whose grace has ended."""
     return {"cards": breakage.write_off_due(db, clock())}
+
+
+def recharge_due(db: Database, clock: Clock) -> dict[str, Any]:
+    """Recharge the cards that fell under the threshold of their rule."""
+    return {"crossings": _until_none(lambda: autorecharge.run_due(db, clock(), _LIMIT))}
+
+
+def recharge_missed(db: Database, clock: Clock) -> dict[str, Any]:
+    """Enrol the cards that rules find by themselves, and note crossings that nobody noted."""
+    return {"found": autorecharge.catch_up(db, clock())}
+
+
+def settle_replacements(db: Database, clock: Clock) -> dict[str, Any]:
+    """Move what calls have set free on replaced cards."""
+    return {"cards": replacements.settle_due(db, clock())}
+
+
+def fold_search(db: Database, clock: Clock) -> dict[str, Any]:
+    """Fold what changed into the copy that the card search reads."""
+    return {"cards": searchcopy.fold(db, clock())}
+
+
+def refold_search(db: Database, clock: Clock) -> dict[str, Any]:
+    """Compare that copy with every card."""
+    return {"cards": searchcopy.refold(db, clock())}
 
 
 def extend_chain(db: Database, clock: Clock) -> dict[str, Any]:
@@ -246,6 +272,11 @@ def prune(db: Database, clock: Clock) -> dict[str, Any]:
 
 TASKS: dict[str, Task] = {
     "audit_chain": extend_chain,
+    "auto_recharge": recharge_due,
+    "auto_recharge_catch_up": recharge_missed,
+    "replacements": settle_replacements,
+    "search": fold_search,
+    "refold": refold_search,
     "sweep": sweep_calls,
     "watch": watch_work,
     "aggregates": aggregate,

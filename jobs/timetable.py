@@ -48,7 +48,7 @@ class Entry:
         return self.job.name
 
 
-TIMETABLE = tuple(Entry(JOBS[name], TASKS[name]) for name in JOBS if name in TASKS)
+TIMETABLE = tuple(Entry(job, TASKS[name]) for name, job in JOBS.items())
 
 
 @dataclass(frozen=True, slots=True)

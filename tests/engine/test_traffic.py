@@ -113,7 +113,7 @@ class World:
     def step(self) -> None:
         self.now += timedelta(seconds=self.draw.randrange(1, 5400))
         card = self.draw.choice(self.cards)
-        self.draw.choice((self.call, self.call, self.pay, self.stock, self.fail))(card)
+        self.draw.choice((self.call, self.call, self.call, self.pay, self.stock, self.fail))(card)
 
     def call(self, card: scenes.TestCard) -> None:
         self.refs += 1
@@ -122,16 +122,16 @@ class World:
         destination = self.draw.choice((scenes.BANGLADESH, scenes.BRITAIN))
         if not isinstance(line.authorize(card, destination, ref=ref), scenes.Authorized):
             return
-        fate = self.draw.randrange(4)
+        fate = self.draw.randrange(3)
         seconds = self.draw.randrange(0, 600)
         if fate == 0:  # its end never comes, or comes late
             line.answer(ref)
             line.later(20_000)
             sweep(self.db, line.now)
-            if self.draw.random() < 0.6:
+            if self.draw.random() < 0.8:
                 line.later(1200).end(ref, seconds=seconds)
         else:
-            line.later(seconds + 1).end(ref, seconds=seconds if fate > 1 else 0)
+            line.later(seconds + 1).end(ref, seconds=seconds if fate > 1 or seconds % 2 else 0)
         self.now = line.now
 
     def pay(self, card: scenes.TestCard) -> None:
