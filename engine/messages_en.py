@@ -289,6 +289,29 @@ STOCK: Sentences = {
     "range_too_small": "The range has only {size} numbers.",
 }
 
+BULK: Sentences = {
+    "no_targets": "No card meets what was asked for; nothing was done.",
+    "targets_changed": (
+        "The cards have changed since you looked: there were {before}, now there are {after}. Look again.",
+        "The cards have changed since you looked; nothing was done. Look again.",
+    ),
+    "run_not_found": "There is no such run.",
+    "run_not_done": "This run is not done yet.",
+    "export_gone": "The file of this run is not there any more; export again.",
+    "list_empty": "The list is empty.",
+    "listed_twice": "A card stands in the list twice; bind its second caller by another list.",
+    "bad_line": "Line {line}: {why}",
+    "callers_missing": "Say which callers: a list of cards with a caller each, or one caller to take off.",
+    "callers_unwanted": "Give the callers in the list or one for all the cards, not both, and only for binding.",
+    "pinless_once": "A caller is PINless for one card at a time; give each card another caller.",
+    "unknown_parameter": "This command takes no {field:label}.",
+    "stock_other_reseller": "The card is another reseller's.",
+    "stock_charged": "The card was charged to its reseller; let it be returned first.",
+    "stock_sold": "The card was sold.",
+    "stock_used": "The card was used, or its balance is not what it began with.",
+    "stock_in_call": "The card is in use for a call.",
+}
+
 MESSAGES: Sentences = {
     **REASONS,
     **ENGINE,
@@ -299,4 +322,5 @@ MESSAGES: Sentences = {
     **CALLS,
     **DECKS,
     **STOCK,
+    **BULK,
 }

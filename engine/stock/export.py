@@ -103,7 +103,7 @@ def export_batch(
         if with_passwords:
             _need_consent(session, batch, format, again, actor, now, use=False)
     rows = _Rows(db, batch, Sealer(data_key, batch.id) if data_key is not None else None)
-    with _part(path) as (part, file):
+    with private_part(path) as (part, file):
         write_file(file, format, rows)
         file.flush()
         os.fsync(file.fileno())
@@ -115,7 +115,7 @@ def export_batch(
             if with_passwords:
                 _need_consent(session, batch, format, again, actor, now, use=True)
             _record(session, batch, rows, format, path, digest.digest(), with_passwords, actor, reason, now)
-        _place(part, path)
+        put_in_place(part, path)
     return Exported(batch.name, path, format, batch.count, rows.without_password, digest.hexdigest())
 
 
@@ -325,7 +325,7 @@ def _record(
 
 
 @contextmanager
-def _part(path: Path) -> Iterator[tuple[Path, io.BufferedRandom]]:
+def private_part(path: Path) -> Iterator[tuple[Path, io.BufferedRandom]]:
     """A new file beside `path` that only we may read; gone at the end unless it got its name. Locked while ours."""
     _remove_left_parts(path.parent)
     while True:
@@ -356,7 +356,7 @@ def _remove_left_parts(folder: Path) -> None:
                 part.unlink()
 
 
-def _place(part: Path, path: Path) -> None:
+def put_in_place(part: Path, path: Path) -> None:
     try:
         os.replace(part, path)
         folder = os.open(path.parent, os.O_RDONLY)

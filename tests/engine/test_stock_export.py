@@ -289,7 +289,7 @@ def test_cut_at_half_an_export_leaves_no_file_and_the_next_one_is_the_first(
 
 def test_what_another_export_is_writing_is_left_alone(db: Database, vault: Vault, tmp_path: Path) -> None:
     scenes.card(db, vault, name="Dhaka 5")
-    with export._part(tmp_path / "other.csv") as (part, _):
+    with export.private_part(tmp_path / "other.csv") as (part, _):
         issue(db, vault, tmp_path / "cards.csv")
         assert part.exists()
     assert [entry.name for entry in tmp_path.iterdir()] == ["cards.csv"]
