@@ -152,7 +152,7 @@ def list_people(db: Database, reseller_id: int | None = None) -> list[ResellerPe
                 row.created_at,
                 row.disabled_at,
             )
-            for row, reseller in session.execute(wanted).tuples()
+            for row, reseller in session.execute(wanted)
         ]
 
 
