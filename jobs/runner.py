@@ -19,6 +19,7 @@ import structlog
 from engine.db import Database
 from engine.errors import EngineUnavailable
 from engine.faults import described
+from engine.jobruns import LEASE_S
 from engine.vault import Vault
 from jobs.timetable import TIMETABLE, Entry, Timetable
 from jobs.worker import Worker
@@ -70,13 +71,14 @@ def run(
     stopping: threading.Event,
     *,
     entries: tuple[Entry, ...] = TIMETABLE,
+    lease_s: int = LEASE_S,
 ) -> bool:
     """Work, and lead when nobody else does, until `stopping` is set; returns whether everything could be left well.
 
     Where it could not, a thread still holds on to something; whatever it does now is undone when the process exits.
     """
     log = structlog.get_logger("jobs.runner")
-    leadership, timetable = Leadership(db), Timetable(db, clock, entries)
+    leadership, timetable = Leadership(db), Timetable(db, clock, entries, lease_s=lease_s)
     workers = [Worker(db, vault, clock) for _ in range(WORKERS)]
     for worker in workers:
         worker.start()
