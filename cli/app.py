@@ -35,12 +35,19 @@ COMMANDS = {
     "decks": "cli.decks",
     "batches": "cli.batches",
     "cards": "cli.cards",
+    "accounts": "cli.accounts",
+    "bonus-rules": "cli.bonus_rules",
+    "auto-recharge": "cli.auto_recharge",
     "calls": "cli.calls",
     "switches": "cli.switches",
     "access-numbers": "cli.access_numbers",
     "destinations": "cli.destinations",
     "settings": "cli.settings",
+    "jobs": "cli.jobs",
+    "alarms": "cli.alarms",
+    "reports": "cli.reports",
     "verify": "cli.verify",
+    "demo": "cli.demo",
 }
 """Name of a command or group → the module that holds it as `command`. Loaded only when it is called."""
 
