@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cli import cardmoney
 from cli.app import Context, with_context
 from cli.cardtexts import card_data, card_text, until
 from engine import house
@@ -93,19 +94,19 @@ def damage(context: Context, serial: str, reason: str, yes: bool) -> None:
 @command.command("recharge")
 @click.argument("serial")
 @click.argument("amount")
-@click.option("--bonus", default="0", metavar="AMOUNT", help="A gift on top.")
+@click.option("--bonus", metavar="AMOUNT", help="A gift on top; what the bonus rules give, without it.")
 @_key
 @_reason(required=False)
 @with_context
 def recharge(
-    context: Context, serial: str, amount: str, bonus: str, key: str | None, reason: str | None
+    context: Context, serial: str, amount: str, bonus: str | None, key: str | None, reason: str | None
 ) -> None:
     """Put money on a card, such as 5.00."""
     done = recharges.recharge(
         context.db,
         card_id=card_id_of(serial),
         amount=parse_amount(amount, field="amount"),
-        bonus=parse_amount(bonus, field="bonus"),
+        bonus=None if bonus is None else parse_amount(bonus, field="bonus"),
         key=key,
         actor=CONSOLE,
         reason=reason,
@@ -117,13 +118,14 @@ def recharge(
             "serial": done.serial,
             "amount": format_amount(done.amount),
             "bonus": format_amount(done.bonus),
-            "balance": format_amount(done.balance),
+            "balance": format_amount(done.balance_now),
             "currency": done.currency,
             "expires_at": done.expires_at.isoformat() if done.expires_at else None,
             "payment": done.payment_id,
+            "repeated": done.repeated,
         },
-        f"{format_money(done.amount, done.currency)}{gift} on the card {done.serial}; "
-        f"its balance is {format_money(done.balance, done.currency)}.",
+        f"{'This was done before: ' if done.repeated else ''}{format_money(done.amount, done.currency)}{gift} "
+        f"on the card {done.serial}; its balance is {format_money(done.balance_now, done.currency)}.",
     )
 
 
@@ -148,11 +150,12 @@ def adjust(context: Context, serial: str, amount: str, key: str | None, reason: 
         {
             "serial": done.serial,
             "amount": format_amount(done.amount),
-            "balance": format_amount(done.balance),
+            "balance": format_amount(done.balance_now),
             "currency": done.currency,
+            "repeated": done.repeated,
         },
-        f"The balance of the card {done.serial} was corrected by {format_money(done.amount, done.currency)}; "
-        f"it is {format_money(done.balance, done.currency)}.",
+        f"The balance of the card {done.serial} was corrected by {format_money(done.amount, done.currency)}"
+        f"{' before' if done.repeated else ''}; it is {format_money(done.balance_now, done.currency)}.",
     )
 
 
@@ -250,6 +253,10 @@ def concurrency(context: Context, serial: str, calls: int, reason: str | None) -
     )
     many = f"{calls} call{'' if calls == 1 else 's'} at once"
     _tell(context, done, f"may make {many}", f"may make {many} already")
+
+
+command.add_command(cardmoney.transfer)
+command.add_command(cardmoney.replace)
 
 
 def _tell(context: Context, done: lifecycle.Changed, said: str, already: str) -> None:

@@ -104,12 +104,16 @@ def _ledger_text(entries: tuple[EntryLine, ...], zone: ZoneInfo) -> str:
             entry.kind,
             format_amount(entry.amount, 2),
             format_amount(entry.balance_after, 2),
+            entry.other,
             entry.actor,
             entry.reason,
         ]
         for entry in entries
     ]
-    return table(["Time", "Kind", "Amount", "Balance", "By", "Reason"], rows, right=["Amount", "Balance"])
+    columns = ["Time", "Kind", "Amount", "Balance", "From or to", "By", "Reason"]
+    if not any(entry.other for entry in entries):
+        columns, rows = columns[:4] + columns[5:], [row[:4] + row[5:] for row in rows]
+    return table(columns, rows, right=["Amount", "Balance"])
 
 
 def card_data(card: CardPage) -> dict[str, Any]:
@@ -200,6 +204,7 @@ def _entry_data(entry: EntryLine) -> dict[str, Any]:
         "amount": format_amount(entry.amount),
         "balance": format_amount(entry.balance_after),
         "reference": entry.reference,
+        "other": entry.other,
         "by": entry.actor,
         "reason": entry.reason,
     }

@@ -21,14 +21,17 @@ from engine.cards.status import grace_end, status_of
 from engine.db import Database
 from engine.errors import InvalidInput
 from engine.schema import (
+    Account,
     Batch,
     Binding,
     Call,
     Card,
+    CardTransfer,
     Cdr,
     CdrCorrection,
     Deck,
     LedgerEntry,
+    Payment,
     Reseller,
     ResellerPerson,
     SettingsHead,
@@ -96,7 +99,10 @@ class LiveCall:
 
 @dataclass(frozen=True, slots=True)
 class EntryLine:
-    """A ledger entry. `amount` is signed, as the card sees it; `actor` is a name that people know."""
+    """A ledger entry. `amount` is signed, as the card sees it; `actor` is a name that people know.
+
+    `other` is the other side where it is somebody: the serial of the card that gave or got it, the account that paid.
+    """
 
     id: int
     at: datetime
@@ -106,6 +112,7 @@ class EntryLine:
     reference: str
     actor: str
     reason: str | None
+    other: str | None = None
 
     @property
     def call_id(self) -> int | None:
@@ -200,6 +207,7 @@ def card_page(
         card, batch, deck, reseller, revision = row
         entries = _entries(session, card_id, entries_before)
         calls = _calls(session, card_id, calls_before)
+        others = _other_sides(session, card_id, entries)
         names = actor_names(session, (card.locked_by, card.damaged_by, *(entry.actor for entry in entries)))
         bound = session.scalars(
             select(Binding.caller).where(Binding.card_id == card_id).order_by(Binding.created_at)
@@ -209,7 +217,7 @@ def card_page(
             "live": _live(session, card_id),
             "calls": tuple(calls[:PAGE]),
             "older_calls": (calls[PAGE - 1].ended_at, calls[PAGE - 1].id) if len(calls) > PAGE else None,
-            "entries": tuple(_entry_line(entry, names) for entry in entries[:PAGE]),
+            "entries": tuple(_entry_line(entry, names, others) for entry in entries[:PAGE]),
             "older_entries": entries[PAGE - 1].id if len(entries) > PAGE else None,
         }
     zone = (known if known.revision == revision else house.refresh(db)).zone
@@ -286,9 +294,34 @@ def _entries(session: Session, card_id: int, before: int | None) -> list[LedgerE
     return list(session.scalars(statement.order_by(LedgerEntry.id.desc()).limit(PAGE + 1)))
 
 
-def _entry_line(entry: LedgerEntry, names: dict[str, str]) -> EntryLine:
+def _other_sides(session: Session, card_id: int, entries: list[LedgerEntry]) -> dict[str, str]:
+    """Who was on the other side of transfers, vouchers and recharges from an account: by reference."""
+    asked: dict[str, set[int]] = {"transfer": set(), "payment": set()}
+    for entry in entries:
+        kind, _, number = entry.reference.partition(":")
+        if kind in asked and number.isdecimal():
+            asked[kind].add(int(number))
+    found = {}
+    if asked["transfer"]:
+        for move in session.scalars(select(CardTransfer).where(CardTransfer.id.in_(asked["transfer"]))):
+            other = move.to_id if move.from_id == card_id else move.from_id
+            found[f"transfer:{move.id}"] = serial_of(other)
+    if asked["payment"]:
+        paid = select(Payment, Account.name).outerjoin(Account, Payment.account_id == Account.id)
+        for payment, account in session.execute(paid.where(Payment.id.in_(asked["payment"]))):
+            if payment.voucher_id is not None:
+                other = payment.card_id if payment.voucher_id == card_id else payment.voucher_id
+                found[f"payment:{payment.id}"] = serial_of(other)
+            elif account is not None:
+                found[f"payment:{payment.id}"] = account
+    return found
+
+
+def _entry_line(entry: LedgerEntry, names: dict[str, str], others: dict[str, str]) -> EntryLine:
+    # A bonus is the operator's gift, whoever paid for the rest.
     return EntryLine(
         actor=names[entry.actor],
+        other=None if entry.kind == "bonus" else others.get(entry.reference),
         **_same(entry, "id", "at", "kind", "amount", "balance_after", "reference", "reason"),
     )
 

@@ -127,3 +127,12 @@ def view_of(session: Session, account: Account) -> AccountView:
 def _shown(account: Account, reseller: str | None) -> AccountView:
     facts = {name: getattr(account, name) for name in AccountView.__dataclass_fields__ if name != "reseller"}
     return AccountView(**facts, reseller=reseller)
+
+
+def reseller_id_of(db: Database, name: str) -> int:
+    """The id of the reseller of a name. Raises `NotFound` ("reseller_not_found")."""
+    with db.begin() as session:
+        found = session.scalar(select(Reseller.id).where(Reseller.name == sought(name)))
+    if found is None:
+        raise NotFound("reseller_not_found", name=name)
+    return int(found)
