@@ -117,9 +117,16 @@ def test_a_range_over_several_batches_is_asked_about(
 ) -> None:
     more = scenes.batch(db, vault, 5, name="Dhaka 10", release="activation", now=NOW)
     whole = span([cards[0], more[-1]])
+    prompts: list[str] = []
+
+    def no(prompt: str) -> str:
+        prompts.append(prompt)
+        return "n"
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", no)
     asked = cardtone("batches", "sold", *whole)
     assert (asked.status, asked.out) == (130, "")
-    assert "2 batches: Dhaka 5, Dhaka 10" in asked.err
+    assert "2 batches: Dhaka 5, Dhaka 10. Go on?" in asked.err + "".join(prompts)
     told = cardtone("batches", "sold", *whole, "--yes").out
     assert told == "15 cards sold. The range runs over 2 batches.\n"
     monkeypatch.setattr("click.termui.visible_prompt_func", lambda prompt: "y")
