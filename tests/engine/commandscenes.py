@@ -13,19 +13,31 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
-from engine import permissions, work
+from engine import alarms, permissions, work
 from engine.actor import Actor
+from engine.bulk import runs
+from engine.bulk.orders import BulkOrder, Listed
 from engine.calls import access_numbers, destinations, ending
 from engine.calls.decks import import_deck
 from engine.cards import binding, lifecycle
 from engine.db import Database
-from engine.funds import recharges
-from engine.people import policy, staff, switches
+from engine.funds import accounts, autorules, bonus, recharges, replacements, transfers
+from engine.people import (
+    alarmdesk,
+    auditchain,
+    consents,
+    jobdesk,
+    policy,
+    resellerpeople,
+    resellers,
+    staff,
+    switches,
+)
 from engine.people.switches import SwitchIdentity
-from engine.schema import Card, SwitchKey
-from engine.stock import batches, custody, export, imports, shredding
+from engine.schema import Card, SwitchKey, Totp, WebSession
+from engine.stock import batches, custody, export, imports, resale, shredding
 from engine.stock.batches import BatchOrder
 from engine.vault import Vault
 from tests import scenes
@@ -53,6 +65,10 @@ ANEW = {
     "cards.sold": "tells each time what was asked for",
     "cards.activate": "tells each time what was asked for",
     "cards.hold_back": "tells each time what was asked for",
+    "reseller_person.change": "states what holds from now on",
+    "reseller_person.reset_password": "each gives another password",
+    "audit.export_head": "a look at the trail, told each time",
+    "audit.verify": "a look at the trail, told each time",
 }
 """Commands that count each time they are called, and why that is meant."""
 
@@ -272,7 +288,7 @@ def _enable_access_number(w: World) -> Act:
 
 
 @scene("batch.create")
-def _order(w: World) -> Act:
+def _create(w: World) -> Act:
     scenes.deck(w.db)
     order = BatchOrder("May", 100, USD("5"), "USD", "Standard")
     return lambda actor, key: batches.order_batch(w.db, w.vault, order, actor, AFTER)
@@ -411,3 +427,403 @@ def _revoke(w: World) -> Act:
 @scene("setting.set")
 def _set(w: World) -> Act:
     return lambda actor, key: policy.set_setting(w.db, "slice_s", 300, actor, AFTER)
+
+
+# --- money ---
+
+
+def _account(w: World) -> int:
+    made = accounts.open_account(w.db, name="Fund", kind="funding", currency="USD", actor=OPERATOR, now=NOW)
+    accounts.deposit(w.db, account_id=made.id, amount=USD("100"), actor=OPERATOR, now=NOW)
+    return made.id
+
+
+@scene("account.open")
+def _open_account(w: World) -> Act:
+    return lambda actor, key: accounts.open_account(
+        w.db, name="Fund", kind="funding", currency="USD", key=key, actor=actor, now=AFTER
+    )
+
+
+@scene("account.change")
+def _change_account(w: World) -> Act:
+    account = _account(w)
+    return lambda actor, key: accounts.change_account(
+        w.db, account_id=account, credit_limit=USD("50"), actor=actor, now=AFTER
+    )
+
+
+@scene("account.deposit")
+def _deposit(w: World) -> Act:
+    account = _account(w)
+    return lambda actor, key: accounts.deposit(
+        w.db, account_id=account, amount=USD("5"), key=key, actor=actor, now=AFTER
+    )
+
+
+@scene("account.adjust")
+def _adjust_account(w: World) -> Act:
+    account = _account(w)
+    return lambda actor, key: accounts.adjust_account(
+        w.db, account_id=account, amount=-USD("5"), reason="mistake", key=key, actor=actor, now=AFTER
+    )
+
+
+@scene("bonus_rule.add")
+def _add_bonus(w: World) -> Act:
+    return lambda actor, key: bonus.add_rule(
+        w.db, name="Ten", currency="USD", percent_bp=1000, actor=actor, now=AFTER
+    )
+
+
+@scene("bonus_rule.disable")
+def _disable_bonus(w: World) -> Act:
+    rule = bonus.add_rule(w.db, name="Ten", currency="USD", percent_bp=1000, actor=OPERATOR, now=NOW)
+    return lambda actor, key: bonus.disable_rule(w.db, rule_id=rule.id, actor=actor, now=AFTER)
+
+
+def _auto(w: World) -> int:
+    rule = autorules.add_rule(
+        w.db,
+        name="Keep going",
+        threshold=USD("1"),
+        amount=USD("5"),
+        account_id=_account(w),
+        actor=OPERATOR,
+        now=NOW,
+    )
+    return rule.id
+
+
+@scene("auto_recharge.add")
+def _add_auto(w: World) -> Act:
+    account = _account(w)
+    return lambda actor, key: autorules.add_rule(
+        w.db,
+        name="Keep going",
+        threshold=USD("1"),
+        amount=USD("5"),
+        account_id=account,
+        actor=actor,
+        now=AFTER,
+    )
+
+
+@scene("auto_recharge.change")
+def _change_auto(w: World) -> Act:
+    rule = _auto(w)
+    return lambda actor, key: autorules.change_rule(
+        w.db, rule_id=rule, amount=USD("6"), actor=actor, now=AFTER
+    )
+
+
+@scene("auto_recharge.enrol")
+def _enrol(w: World) -> Act:
+    rule, cards = _auto(w), [card.id for card in w.cards]
+    return lambda actor, key: autorules.enrol(w.db, rule_id=rule, card_ids=cards, actor=actor, now=AFTER)
+
+
+@scene("auto_recharge.withdraw")
+def _withdraw(w: World) -> Act:
+    rule, cards = _auto(w), [card.id for card in w.cards]
+    autorules.enrol(w.db, rule_id=rule, card_ids=cards, actor=OPERATOR, now=NOW)
+    return lambda actor, key: autorules.withdraw(w.db, rule_id=rule, card_ids=cards, actor=actor, now=AFTER)
+
+
+@scene("card.transfer")
+def _transfer(w: World) -> Act:
+    source, target, _ = w.cards
+    return lambda actor, key: transfers.transfer(
+        w.db, from_id=source.id, to_id=target.id, amount=USD("1"), key=key, actor=actor, now=AFTER
+    )
+
+
+@scene("card.replace")
+def _replace(w: World) -> Act:
+    old, new, _ = w.cards
+    return lambda actor, key: replacements.replace_card(
+        w.db, old_id=old.id, new_id=new.id, reason="torn", actor=actor, now=AFTER
+    )
+
+
+# --- resellers and their stock ---
+
+
+def _shop(w: World) -> int:
+    made = resellers.add_reseller(w.db, "Corner shop", OPERATOR, NOW, discount_bp=1000)
+    account = accounts.open_account(
+        w.db,
+        name="Corner shop",
+        kind="reseller",
+        currency="USD",
+        reseller_id=made.id,
+        actor=OPERATOR,
+        now=NOW,
+    )
+    accounts.deposit(w.db, account_id=account.id, amount=USD("100"), actor=OPERATOR, now=NOW)
+    return made.id
+
+
+def _stocked(w: World) -> tuple[int, custody.Range]:
+    shop, stock = _shop(w), w.stock
+    resale.assign(w.db, stock, OPERATOR, NOW, reseller_id=shop)
+    return shop, stock
+
+
+@scene("reseller.add")
+def _add_reseller(w: World) -> Act:
+    return lambda actor, key: resellers.add_reseller(w.db, "Corner shop", actor, AFTER, key=key)
+
+
+@scene("reseller.change")
+def _change_reseller(w: World) -> Act:
+    shop = _shop(w)
+    return lambda actor, key: resellers.change_reseller(w.db, shop, actor, AFTER, discount_bp=500)
+
+
+@scene("reseller.disable")
+def _disable_reseller(w: World) -> Act:
+    shop = _shop(w)
+    return lambda actor, key: resellers.disable_reseller(w.db, shop, actor, AFTER)
+
+
+@scene("reseller.enable")
+def _enable_reseller(w: World) -> Act:
+    shop = _shop(w)
+    resellers.disable_reseller(w.db, shop, OPERATOR, NOW)
+    return lambda actor, key: resellers.enable_reseller(w.db, shop, actor, AFTER)
+
+
+@scene("stock.assign")
+def _assign(w: World) -> Act:
+    shop, stock = _shop(w), w.stock
+    return lambda actor, key: resale.assign(w.db, stock, actor, AFTER, reseller_id=shop, key=key)
+
+
+@scene("stock.unassign")
+def _unassign(w: World) -> Act:
+    _, stock = _stocked(w)
+    return lambda actor, key: resale.unassign(w.db, stock, actor, AFTER, key=key)
+
+
+@scene("stock.activate")
+def _activate(w: World) -> Act:
+    shop, stock = _stocked(w)
+    return lambda actor, key: resale.activate(w.db, stock, actor, AFTER, reseller_id=shop, key=key)
+
+
+@scene("stock.sell")
+def _sell(w: World) -> Act:
+    shop, stock = _stocked(w)
+    return lambda actor, key: resale.sell(w.db, stock, actor, AFTER, reseller_id=shop, key=key)
+
+
+@scene("stock.return")
+def _give_back(w: World) -> Act:
+    shop, stock = _stocked(w)
+    resale.sell(w.db, stock, OPERATOR, NOW, reseller_id=shop)
+    return lambda actor, key: resale.give_back(w.db, stock, actor, AFTER, reseller_id=shop, key=key)
+
+
+@scene("stock.recharge")
+def _stock_recharge(w: World) -> Act:
+    shop, stock = _stocked(w)
+    resale.activate(w.db, stock, OPERATOR, NOW, reseller_id=shop)
+    return lambda actor, key: resale.recharge(
+        w.db, card_id=stock.first, amount=USD("5"), key=key, actor=actor, now=AFTER
+    )
+
+
+def _clerk(w: World) -> str:
+    shop = _shop(w)
+    for login, role in (("owner", "owner"), ("till", "clerk")):
+        resellerpeople.add_person(w.db, shop, login, f"The {login}", role, None, OPERATOR, NOW)
+    return "till"
+
+
+@scene("reseller_person.add")
+def _add_person(w: World) -> Act:
+    shop = _shop(w)
+    return lambda actor, key: resellerpeople.add_person(
+        w.db, shop, "till", "The till", "owner", None, actor, AFTER
+    )
+
+
+@scene("reseller_person.change")
+def _change_person(w: World) -> Act:
+    login = _clerk(w)
+    return lambda actor, key: resellerpeople.change_person(w.db, login, actor, AFTER, name="Evening till")
+
+
+@scene("reseller_person.disable")
+def _disable_person(w: World) -> Act:
+    login = _clerk(w)
+    return lambda actor, key: resellerpeople.disable_person(w.db, login, actor, AFTER)
+
+
+@scene("reseller_person.enable")
+def _enable_person(w: World) -> Act:
+    login = _clerk(w)
+    resellerpeople.disable_person(w.db, login, OPERATOR, NOW)
+    return lambda actor, key: resellerpeople.enable_person(w.db, login, actor, AFTER)
+
+
+@scene("reseller_person.reset_password")
+def _reset_person_password(w: World) -> Act:
+    login = _clerk(w)
+    return lambda actor, key: resellerpeople.reset_password(w.db, w.vault, login, actor, AFTER)
+
+
+def _with_totp(w: World, realm: str, login: str) -> None:
+    table = "staff" if realm == "staff" else "reseller_person"
+    with w.db.begin() as session:
+        who = session.scalar(text(f"SELECT id FROM {table} WHERE login = :login"), {"login": login})
+        session.add(
+            Totp(realm=realm, subject_id=who, sealed=b"x", master=1, created_at=NOW, confirmed_at=NOW)
+        )
+
+
+def _with_session(w: World, realm: str, login: str) -> None:
+    table = "staff" if realm == "staff" else "reseller_person"
+    with w.db.begin() as session:
+        who = session.scalar(text(f"SELECT id FROM {table} WHERE login = :login"), {"login": login})
+        session.add(WebSession(digest=b"x", realm=realm, subject_id=who, created_at=NOW, last_seen_at=NOW))
+
+
+@scene("reseller_person.reset_totp")
+def _reset_person_totp(w: World) -> Act:
+    login = _clerk(w)
+    _with_totp(w, "reseller", login)
+    return lambda actor, key: resellerpeople.reset_totp(w.db, w.vault, login, actor, AFTER)
+
+
+@scene("reseller_person.end_sessions")
+def _end_person_sessions(w: World) -> Act:
+    login = _clerk(w)
+    _with_session(w, "reseller", login)
+    return lambda actor, key: resellerpeople.end_sessions(w.db, login, actor, AFTER)
+
+
+@scene("staff.reset_totp")
+def _reset_staff_totp(w: World) -> Act:
+    login = _ada(w)
+    _with_totp(w, "staff", login)
+    return lambda actor, key: staff.reset_totp(w.db, w.vault, login, actor, AFTER)
+
+
+@scene("staff.end_sessions")
+def _end_staff_sessions(w: World) -> Act:
+    login = _ada(w)
+    _with_session(w, "staff", login)
+    return lambda actor, key: staff.end_sessions(w.db, login, actor, AFTER)
+
+
+# --- what a second person, the trail and the clock need ---
+
+
+@scene("consent.ask")
+def _ask(w: World) -> Act:
+    return lambda actor, key: consents.ask(
+        w.db,
+        action="batch.export",
+        subject="batch:1",
+        facts={"again": True},
+        reason="Printer jam",
+        actor=actor,
+        now=AFTER,
+    )
+
+
+@scene("consent.decide")
+def _decide(w: World) -> Act:
+    asked = consents.ask(
+        w.db, action="batch.export", subject="batch:1", facts={}, reason="Jam", actor=OPERATOR, now=NOW
+    )
+    return lambda actor, key: consents.decide(w.db, consent_id=asked, approve=True, actor=actor, now=AFTER)
+
+
+@scene("audit.export_head")
+def _export_head(w: World) -> Act:
+    scenes.switch(w.db)
+    auditchain.extend(w.db, NOW)
+    return lambda actor, key: auditchain.export_head(w.db, w.vault, actor, AFTER)
+
+
+@scene("audit.verify")
+def _verify_trail(w: World) -> Act:
+    scenes.switch(w.db)
+    auditchain.extend(w.db, NOW)
+    return lambda actor, key: auditchain.verify(w.db, w.vault, actor, AFTER)
+
+
+@scene("alarm.clear")
+def _clear_alarm(w: World) -> Act:
+    with w.db.begin() as session:
+        alarms.raise_alarm(session, "books", "card:10000000017", NOW)
+    (alarm,) = alarms.open_alarms(w.db)
+    return lambda actor, key: alarmdesk.clear(w.db, alarm_id=alarm.id, actor=actor, now=AFTER)
+
+
+@scene("job.run")
+def _run_job(w: World) -> Act:
+    return lambda actor, key: jobdesk.run_now(w.db, job="verify", actor=actor, now=AFTER)
+
+
+@scene("job.pause")
+def _pause_job(w: World) -> Act:
+    return lambda actor, key: jobdesk.pause(w.db, job="verify", actor=actor, now=AFTER)
+
+
+@scene("job.continue")
+def _continue_job(w: World) -> Act:
+    jobdesk.pause(w.db, job="verify", actor=OPERATOR, now=NOW)
+    return lambda actor, key: jobdesk.go_on(w.db, job="verify", actor=actor, now=AFTER)
+
+
+# --- many cards ---
+
+_BULK: dict[str, dict[str, Any]] = {
+    "lock": {},
+    "unlock": {},
+    "damage": {},
+    "activate": {},
+    "extend": {"days": 30},
+    "recharge": {"amount": USD("1"), "bonus": 0},
+    "bind": {"caller": CALLER},
+    "unbind": {"caller": CALLER},
+    "change_deck": {"deck": "Standard"},
+    "set_concurrency": {"calls": 2},
+    "change_rules": {"rules": "No bars"},
+    "assign": {"reseller_id": None},
+    "discard": {},
+    "export": {"format": "csv"},
+}
+
+
+def _order(w: World, verb: str) -> BulkOrder:
+    params = _BULK[verb] | ({"folder": str(w.folder)} if verb == "export" else {})
+    return BulkOrder(verb, Listed(tuple(card.id for card in w.cards)), params, "stock-taking")
+
+
+def _bulk(verb: str) -> None:
+    @scene(f"bulk.{verb}")
+    def make(w: World) -> Act:
+        order = _order(w, verb)
+        return lambda actor, key: runs.confirm(w.db, order, actor, AFTER, key)
+
+
+for _verb in _BULK:
+    _bulk(_verb)
+
+
+@scene("bulk.cancel")
+def _cancel_run(w: World) -> Act:
+    run = runs.confirm(w.db, _order(w, "lock"), OPERATOR, NOW, "first")
+    return lambda actor, key: runs.cancel(w.db, run, actor, AFTER)
+
+
+@scene("bulk.resume")
+def _resume_run(w: World) -> Act:
+    run = runs.confirm(w.db, _order(w, "lock"), OPERATOR, NOW, "first")
+    runs.cancel(w.db, run, OPERATOR, NOW)
+    return lambda actor, key: runs.resume(w.db, run, actor, AFTER)
