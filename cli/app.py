@@ -35,6 +35,7 @@ COMMANDS = {
     "decks": "cli.decks",
     "batches": "cli.batches",
     "cards": "cli.cards",
+    "bulk": "cli.bulk",
     "accounts": "cli.accounts",
     "bonus-rules": "cli.bonus_rules",
     "auto-recharge": "cli.auto_recharge",

@@ -239,6 +239,8 @@ DECKS: Sentences = {
 STOCK: Sentences = {
     "batch_not_found": "There is no batch named {name}.",
     "batch_discarded": "The batch {name} was discarded.",
+    "installation_used": "Somebody works with this installation already; a demo world is made only in an unused one.",
+    "demo_books_wrong": "The books of the demo world are wrong in {count} places.",
     "batch_ready": "The batch {name} is ready; it can't be discarded.",
     "serials_used_up": "There are only {left} serials left.",
     "batch_not_ready": "The batch {name} is not ready yet.",
@@ -290,6 +292,7 @@ STOCK: Sentences = {
 }
 
 BULK: Sentences = {
+    "targets_unclear": "Say which cards: a filter, --serials or --file; --all for every card.",
     "no_targets": "No card meets what was asked for; nothing was done.",
     "targets_changed": (
         "The cards have changed since you looked: there were {before}, now there are {after}. Look again.",

@@ -79,7 +79,7 @@ def show(db: Database, run_id: int) -> RunView:
             ),
             {"run_id": run_id},
         )
-        return _view(row[0], row[1], dict(reasons.tuples().all()))
+        return _view(row[0], row[1], {row[0]: row[1] for row in reasons})
 
 
 def list_runs(db: Database, *, before: int | None = None, limit: int = 50) -> list[RunView]:
