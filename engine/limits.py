@@ -6,7 +6,7 @@ does not exist is counted like one that does. The first `free` failures cost not
 
 Three ways to use it. Compare, then `count_failure`; or, where tries in parallel must not slip through together,
 `take_try` before comparing, and `count_success` or `give_back` when the password was right; or, where a right try
-must write nothing, take turns: `hold` the names, `read` them, compare, and `count_failure` in the same transaction.
+must write nothing, take turns: `hold` the names, compare, and `count_in_turn` in the same transaction.
 
 A name may also be limited by the time, as a caller or an address is: `count_in_window` counts its failures in windows
 that begin with a failure. A success clears no window, or one's own card would clear the way to everybody's.
@@ -14,12 +14,17 @@ that begin with a failure. A success clears no window, or one's own card would c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from psycopg import Connection
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+
+from engine.db import Statement
 
 KEPT_S = 30 * 86_400
 """A counter without a new failure for this long is forgotten (30 days)."""
@@ -38,21 +43,23 @@ _UPSERT = f"""
 _COUNT_FAILURE = text(_UPSERT + " RETURNING c.failures")
 _TAKE_TRY = text(_UPSERT + " WHERE c.blocked_until IS NULL OR c.blocked_until <= :now RETURNING c.failures")
 _BLOCKED_UNTIL = text("SELECT blocked_until FROM failure_counter WHERE key = :key")
-_COUNT_IN_WINDOW = text(
+# The same on the thread's own connection, where the call path takes turns.
+_COUNT_IN_TURN = Statement(re.sub(r":([a-z]+)", r"%(\1)s", _UPSERT) + " RETURNING c.failures")
+_COUNT_IN_WINDOW = Statement(
     """
     INSERT INTO failure_counter AS c (key, failures, failed_at, window_ends_at)
-    VALUES (:key, 1, :now, :now + :window * interval '1 second')
+    VALUES (%(key)s, 1, %(now)s, %(now)s + %(window)s * interval '1 second')
     ON CONFLICT (key) DO UPDATE SET
-        failures = CASE WHEN c.window_ends_at > :now THEN c.failures + 1 ELSE 1 END,
-        window_ends_at = CASE WHEN c.window_ends_at > :now THEN c.window_ends_at ELSE excluded.window_ends_at END,
+        failures = CASE WHEN c.window_ends_at > %(now)s THEN c.failures + 1 ELSE 1 END,
+        window_ends_at = CASE WHEN c.window_ends_at > %(now)s THEN c.window_ends_at ELSE excluded.window_ends_at END,
         failed_at = excluded.failed_at
     RETURNING c.failures
     """
 )
 # In the order of the array.
-_HOLD = text("SELECT pg_advisory_xact_lock(name) FROM unnest(cast(:names AS bigint[])) AS n (name)")
-_READ = text(
-    "SELECT key, failures, blocked_until, window_ends_at FROM failure_counter WHERE key = ANY (cast(:keys AS bytea[]))"
+_HOLD = Statement("SELECT pg_advisory_xact_lock(name) FROM unnest(%(names)s::bigint[]) AS n (name)")
+_READ = Statement(
+    "SELECT key, failures, blocked_until, window_ends_at FROM failure_counter WHERE key = ANY (%(keys)s::bytea[])"
 )
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -78,28 +85,33 @@ class Counter:
         return self.failures if _seconds_left(self.window_ends_at, now) else 0
 
 
-def hold(session: Session, keys: Iterable[bytes]) -> None:
-    """Let nobody else, in any process, `hold` one of these names until the transaction ends. Writes nothing.
+def hold(conn: Connection[Any], keys: Iterable[bytes]) -> dict[bytes, Counter]:
+    """Let nobody else, in any process, hold one of these names until the transaction ends; gives what is counted.
 
-    Always in the same order, so that none deadlock; a read after it sees what the one before has counted.
+    Writes nothing. The names are taken in one order by all, so that none deadlock; what the one before has counted is
+    seen, since the counters are read once the names are held.
     """
-    names = sorted({int.from_bytes(key[:8], signed=True) for key in keys})
-    session.execute(_HOLD, {"names": names})
-
-
-def read(session: Session, keys: Iterable[bytes]) -> dict[bytes, Counter]:
-    """The counters of some names, as they stand now."""
     wanted = list(keys)
+    names = sorted({int.from_bytes(key[:8], signed=True) for key in wanted})
+    _HOLD.all(conn, {"names": names})
     found = {key: Counter() for key in wanted}
-    for row in session.execute(_READ, {"keys": wanted}):
-        found[bytes(row.key)] = Counter(row.failures, row.blocked_until, row.window_ends_at)
+    for row in _READ.all(conn, {"keys": wanted}):
+        found[row.key] = Counter(row.failures, row.blocked_until, row.window_ends_at)
     return found
 
 
-def count_in_window(session: Session, key: bytes, now: datetime, window_s: int) -> int:
+def count_in_turn(
+    conn: Connection[Any], key: bytes, now: datetime, *, free: int, first_delay_s: int, max_delay_s: int
+) -> int:
+    """`count_failure` of a name that is held."""
+    row: Any = _COUNT_IN_TURN.one(conn, _values(key, now, free, first_delay_s, max_delay_s, None))
+    return int(row.failures)
+
+
+def count_in_window(conn: Connection[Any], key: bytes, now: datetime, window_s: int) -> int:
     """Count one failure of a name that is limited by the time; returns how many there are in its open window."""
-    values = {"key": key, "now": now, "window": window_s}
-    return int(session.execute(_COUNT_IN_WINDOW, values).scalar_one())
+    row: Any = _COUNT_IN_WINDOW.one(conn, {"key": key, "now": now, "window": window_s})
+    return int(row.failures)
 
 
 def blocked_for(session: Session, key: bytes, now: datetime) -> int:

@@ -16,6 +16,7 @@ import hmac
 from datetime import datetime, timedelta
 from typing import Any
 
+from psycopg import Connection
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -25,14 +26,22 @@ from engine.cards.access import CALLER, TOKEN, Credentials, Phone, Presented
 from engine.cards.guesses import TIGHTER, guesses_of, locks_since
 from engine.cards.timeline import add_event
 from engine.cards.tokens import log_out
-from engine.db import Database
+from engine.db import Database, Statement
 from engine.limits import Counter
 from engine.refusal import Refusal
 from engine.vault import Vault
 
 _NOBODY = bytes(32)
-_LOCKING = b"locks by wrong passwords"
+_HOLD_LOCKING = text("SELECT pg_advisory_xact_lock(hashtextextended('locks by wrong passwords', 0))")
 """Held while one more card is locked, so that all processes together lock no more than the house allows."""
+
+_ADD_ATTEMPT = Statement(
+    """
+    INSERT INTO attempt (at, door, source, card_id, caller, destination, reason, times)
+    VALUES (%(at)s, %(door)s, %(source)s, %(card_id)s, %(caller)s, %(destination)s, %(reason)s, %(times)s)
+    RETURNING id
+    """
+)
 
 
 def prove(db: Database, vault: Vault, presented: Presented, row: Any) -> Refusal | None:
@@ -69,8 +78,8 @@ def _prove_password(db: Database, vault: Vault, presented: Presented, row: Any) 
         )
         if right:
             if row.failures:
-                with db.begin() as session:
-                    _forget_failures(session, presented)
+                with db.connection() as conn, conn.transaction():
+                    _forget_failures(conn, presented)
             return None
         if right is not None:
             return _take_turn(db, vault, presented, row, looked=True)
@@ -91,19 +100,19 @@ def _take_turn(
     shared_key = None if _is_known(row) else presented.counters.shared
     keys = [key for key in (number_key, shared_key) if key is not None]
     tight = shared_key is not None and guesses_of(db).too_many(db, rules, now)
-    with db.begin() as session:
-        limits.hold(session, keys)
-        counters = limits.read(session, keys)
+    # On the thread's own connection: who waits for a turn takes none from the pool that all others need.
+    with db.connection() as conn, conn.transaction():
+        counters = limits.hold(conn, keys)
         shared = Counter() if shared_key is None else counters[shared_key]
         wait_s = max(counters[number_key].wait_s(now), shared.window_wait_s(now, _allowed(presented, tight)))
         if wait_s and not looked:
             return _throttled(wait_s)
         if not looked and _password_is_right(vault, presented.credentials, row):
             if counters[number_key].failures or row.failures or row.own_failures:
-                _forget_failures(session, presented)
+                _forget_failures(conn, presented)
             return None
-        failures = limits.count_failure(
-            session,
+        failures = limits.count_in_turn(
+            conn,
             number_key,
             now,
             free=rules.free_failures,
@@ -112,8 +121,8 @@ def _take_turn(
         )
         if shared_key is not None:
             window_s = presented.asker.allowance(rules).window_s
-            limits.count_in_window(session, shared_key, now, window_s)
-        _keep_attempt(session, presented, row, "wrong_password" if _exists(row) else "unknown_number")
+            limits.count_in_window(conn, shared_key, now, window_s)
+        _keep_attempt(conn, presented, row, "wrong_password" if _exists(row) else "unknown_number")
     guesses_of(db).watch(db, rules, now)
     if failures >= rules.lock_failures:
         _lock_out(db, presented, row, failures)
@@ -164,10 +173,10 @@ def _number_key(presented: Presented, row: Any) -> bytes:
     return key
 
 
-def _forget_failures(session: Session, presented: Presented) -> None:
+def _forget_failures(conn: Connection[Any], presented: Presented) -> None:
     """The right password begins the count of its number anew, for strangers and for this source."""
     for key in sorted(key for key in (presented.counters.strangers, presented.counters.own) if key):
-        limits.count_success(session, key)
+        conn.execute("DELETE FROM failure_counter WHERE key = %s", (key,))
 
 
 def _password_is_right(vault: Vault, credentials: Credentials, row: Any) -> bool:
@@ -187,7 +196,7 @@ def _lock_out(db: Database, presented: Presented, row: Any, failures: int) -> No
     card_id = row.id if _exists(row) else None
     with db.begin() as session:
         session.execute(text("SELECT id FROM card WHERE id = :id FOR NO KEY UPDATE"), {"id": card_id})
-        limits.hold(session, [_LOCKING])
+        session.execute(_HOLD_LOCKING)
         since = now - timedelta(seconds=rules.storm_window_s)
         calm = locks_since(session, since, rules.storm_locks) < rules.storm_locks
         if calm:
@@ -210,8 +219,8 @@ def _lock(session: Session, card_id: int | None, failures: int, now: datetime) -
 
 
 def _failed(db: Database, presented: Presented, row: Any, inner: str) -> Refusal:
-    with db.begin() as session:
-        _keep_attempt(session, presented, row, inner)
+    with db.connection() as conn:
+        _keep_attempt(conn, presented, row, inner)
     return Refusal("bad_credentials")
 
 
@@ -230,17 +239,17 @@ def note_refusal(
         kept, gathered = guesses_of(db).gather(presented.asker.door, presented.now)
         if not kept:
             return
-    with db.begin() as session:
+    with db.connection() as conn:
         if gathered:
-            _insert_attempt(session, presented, source="gathered", reason="throttled", times=gathered)
-        _keep_attempt(session, presented, row, refusal.reason, destination)
+            _insert_attempt(conn, presented, source="gathered", reason="throttled", times=gathered)
+        _keep_attempt(conn, presented, row, refusal.reason, destination)
 
 
 def _keep_attempt(
-    session: Session, presented: Presented, row: Any, reason: str, destination: str | None = None
+    conn: Connection[Any], presented: Presented, row: Any, reason: str, destination: str | None = None
 ) -> None:
     _insert_attempt(
-        session,
+        conn,
         presented,
         source=presented.asker.name,
         card_id=row.id,
@@ -250,12 +259,6 @@ def _keep_attempt(
     )
 
 
-def _insert_attempt(session: Session, presented: Presented, **values: Any) -> None:
+def _insert_attempt(conn: Connection[Any], presented: Presented, **values: Any) -> None:
     blank = {"card_id": None, "caller": None, "destination": None, "times": 1}
-    session.execute(
-        text(
-            "INSERT INTO attempt (at, door, source, card_id, caller, destination, reason, times)"
-            " VALUES (:at, :door, :source, :card_id, :caller, :destination, :reason, :times)"
-        ),
-        {"at": presented.now, "door": presented.asker.door, **blank, **values},
-    )
+    _ADD_ATTEMPT.one(conn, {"at": presented.now, "door": presented.asker.door, **blank, **values})
