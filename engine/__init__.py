@@ -9,12 +9,13 @@ From the ground up; each room may use those above it in this list, never those b
     errors, refusal, actor what is raised, what is returned, and who did it
     settings, house        the business's own rules as rows, and as a process keeps them
     limits, work           counted failures; background work that survives a kill
+    timetable, jobruns     what happens by the clock, and its runs, each claimed once; alarms; faults told without values
     people                 staff, sessions, switches, the audit trail
     cards                  status, authentication, binding, tokens, search
     funds                  the ledger (the only writer of balances), recharges, vouchers
     calls                  rating, decks, call control, the sweep, the charge explained
     stock                  numbers, batches, generation, custody, exports, imports, shredding
-    reports                the self-check of the books
+    reports                the self-check of the books, aggregates by quarters of an hour, liability, pruning
 
 A command is one transaction and opens it itself: `redeem_voucher(db, …, actor, now)`. Steps that commands share take
 a `session` and never commit. A broken rule is raised as an `EngineError` with a code and data, and undoes everything;
