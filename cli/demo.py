@@ -1,0 +1,96 @@
+"""`cardtone demo`: a world to look around in. Nothing else in Cardtone loads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cli.app import Context, with_context
+from cli.tables import table
+from engine import migrations
+from engine.config import InstallationError, make_folder
+from engine.errors import EngineError
+from engine.reports.verify import Finding
+from engine.vault import Secret
+
+_SIZES = ("small", "normal", "large")
+
+
+@click.command("demo")
+@click.option(
+    "--size",
+    type=click.Choice(_SIZES),
+    default="normal",
+    show_default=True,
+    help="small: seconds; normal: ninety full days; large: a million cards and calls, for benchmarks.",
+)
+@click.option("--password", help="Everybody's password; without it each gets a random one, shown this once.")
+@with_context
+def command(context: Context, size: str, password: str | None) -> Any:
+    """Fill an empty installation with a demo world: staff, resellers, rates, cards and ninety days of calls."""
+    # Loaded here, so that no other command ever does.
+    from demo import large, making
+
+    if context.config.production:
+        raise InstallationError("CARDTONE_ENV is production; a demo world belongs into a place of its own.")
+    make_folder(context.config.home)
+    context.config.load_keys()
+    migrations.upgrade(context.database_url, context.clock())
+    say = (lambda text: None) if context.as_json else lambda text: click.echo(text, err=True)
+    make = large.make if size == "large" else making.make
+    made = make(
+        context.db,
+        context.vault,
+        context.clock(),
+        password=None if password is None else Secret(password),
+        say=say,
+        **({} if size == "large" else {"size": size}),
+    )
+    context.answer(_data(made), _text(made))
+    if made.findings:
+        raise EngineError("demo_books_wrong", count=len(made.findings))
+
+
+def _data(made: Any) -> dict[str, Any]:
+    return {
+        "logins": [
+            {
+                "realm": one.realm,
+                "login": one.login,
+                "name": one.name,
+                "role": one.role,
+                "password": one.password.value,
+                **({"code_secret": one.code_secret.value} if one.code_secret else {}),
+            }
+            for one in made.logins
+        ],
+        "switch_keys": {name: key.value for name, key in made.switch_keys.items()},
+        "counts": made.counts,
+        "live_calls": made.live_calls,
+        "right": not made.findings,
+        "findings": [f"{finding.subject}: {finding.detail}" for finding in made.findings],
+    }
+
+
+def _text(made: Any) -> str:
+    rows = [[one.login, one.role, one.name, one.password.value] for one in made.logins]
+    lines = [table(["Login", "Role", "Name", "Password"], rows)]
+    lines += [
+        f"{one.login} is also asked for a code; tell an authenticator app {one.code_secret.value}"
+        for one in made.logins
+        if one.code_secret
+    ]
+    counts = made.counts
+    lines.append(
+        f"\n{counts['batch']:,} batches, {counts['card']:,} cards, {counts['cdr']:,} calls and {made.live_calls:,} "
+        f"that go on, {counts['attempt']:,} refused tries, {counts['ledger_entry']:,} ledger entries."
+    )
+    lines.append(_verdict(made.findings))
+    return "\n".join(lines)
+
+
+def _verdict(findings: list[Finding]) -> str:
+    if not findings:
+        return "The books are right. The passwords are shown this once."
+    return "\n".join(f"{finding.subject}: {finding.detail}" for finding in findings)

@@ -1,0 +1,139 @@
+"""Making the demo world from an installation that nobody has worked with yet, and saying what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from demo import life, night, rates
+from demo.people import settle_in
+from demo.rates import AMERICAS, EUROPE, WORLD
+from demo.world import DAYS, SIZES, Login, World
+from engine.calls.decks import import_deck
+from engine.cards import searchcopy
+from engine.db import Database
+from engine.errors import Conflict
+from engine.migrations.partitions import PARTITIONED, ensure_partition, month_start
+from engine.people import auditchain
+from engine.reports import buckets
+from engine.reports.verify import Finding, verify
+from engine.vault import Secret, Vault
+
+_USED = """
+    SELECT EXISTS (SELECT 1 FROM batch) OR EXISTS (SELECT 1 FROM deck) OR EXISTS (SELECT 1 FROM switch)
+        OR EXISTS (SELECT 1 FROM reseller) OR EXISTS (SELECT 1 FROM access_number) OR EXISTS (SELECT 1 FROM account)
+        OR (SELECT count(*) FROM staff) > 1
+        OR EXISTS (SELECT 1 FROM audit WHERE action NOT IN ('staff.add', 'staff.log_in')) AS used
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What stands now. `findings`: what is wrong with the books, which is nothing."""
+
+    logins: list[Login]
+    switch_keys: dict[str, Secret]
+    counts: dict[str, int]
+    live_calls: int
+    findings: list[Finding]
+
+
+def require_unused(db: Database) -> None:
+    """Raise `Conflict` ("installation_used") where somebody has worked here: nobody's books get a demo into them."""
+    with db.connection() as conn:
+        row: Any = conn.execute(_USED).fetchone()
+    if row.used:
+        raise Conflict("installation_used")
+
+
+def make(
+    db: Database,
+    vault: Vault,
+    now: datetime,
+    *,
+    size: str = "normal",
+    password: Secret | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Made:
+    """Make the world in a migrated database, up to `now`; `password` is everybody's, or each gets a random one.
+
+    Raises `Conflict` ("installation_used") before anything is written.
+    """
+    require_unused(db)
+    world = World(db, vault, SIZES[size], now, say, password)
+    prepare_months(db, world.begins, now)
+    say("Staff, switches, access numbers, resellers.")
+    settle_in(world)
+    say("Rate decks.")
+    prepare_decks(world)
+    lived = life.live(world)
+    live_calls = life.go_on(lived)
+    night.look_at_alarms(world)
+    say("Search, reports, audit chain.")
+    auditchain.extend(db, now)
+    searchcopy.fold(db, now)
+    searchcopy.refold(db, now)
+    buckets.count_everything(db, now)
+    say("Checking the books.")
+    return Made(world.logins, world.switch_keys, count(db), live_calls, verify(db, now))
+
+
+def prepare_months(db: Database, begins: datetime, now: datetime) -> None:
+    """The partitions of the past months, so that its rows don't all lie in the default one."""
+    with db.engine.begin() as connection:
+        for table in PARTITIONED:
+            month = month_start(begins, -1)
+            while month <= now:
+                ensure_partition(connection, table, month)
+                month = month_start(month, 1)
+
+
+def prepare_decks(world: World) -> None:
+    """The rate decks and their versions, past, in force and to come."""
+    operations, first = world.who("operations"), world.at(0, 11.0)
+    coming = (world.now + timedelta(days=9)).date()
+
+    def load(name: str, currency: str, data: bytes, file: str, now: datetime, **more: Any) -> None:
+        import_deck(
+            world.db,
+            name=name,
+            currency=currency,
+            data=data,
+            filename=file,
+            actor=operations,
+            now=now,
+            **more,
+        )
+
+    load(WORLD, "USD", rates.world_csv(), "world-1.csv", first, timezone="America/New_York")
+    load(AMERICAS, "USD", rates.americas_csv(), "americas-1.csv", first)
+    load(EUROPE, "EUR", rates.europe_csv(), "europe.csv", first, rounding="up")
+    if world.size.name != "small":
+        dearer = rates.world_csv(dearer=1.12, salt="second")
+        load(WORLD, "USD", dearer, "world-2.csv", first, effective_from=world.at(40).date())
+    later = rates.americas_csv(dearer=0.9, salt="next")
+    load(AMERICAS, "USD", later, "americas-2.csv", world.at(DAYS), effective_from=coming)
+
+
+def count(db: Database) -> dict[str, int]:
+    """How many there are of what a visitor will look for."""
+    tables = (
+        "batch",
+        "card",
+        "cdr",
+        "call",
+        "attempt",
+        "ledger_entry",
+        "payment",
+        "deck_rate",
+        "audit",
+        "alarm",
+    )
+    with db.connection() as conn:
+        found = {}
+        for table in tables:
+            row: Any = conn.execute(f"SELECT count(*) AS found FROM {table}").fetchone()
+            found[table] = row.found
+    return found
