@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cli import cardmoney
+from cli import cardmoney, cardsearch
 from cli.app import Context, with_context
 from cli.cardtexts import card_data, card_text, until
 from engine import house
@@ -255,6 +255,7 @@ def concurrency(context: Context, serial: str, calls: int, reason: str | None) -
     _tell(context, done, f"may make {many}", f"may make {many} already")
 
 
+command.add_command(cardsearch.find)
 command.add_command(cardmoney.transfer)
 command.add_command(cardmoney.replace)
 

@@ -136,7 +136,7 @@ def count(db: Database, card_filter: CardFilter, now: datetime) -> Count:
         if f in (CardFilter(), CardFilter(batch_id=f.batch_id)):
             return Count(_all(conn, f.batch_id), "exact")
         search = search_for(conn, f, now, "serial")
-        source, size = Asked(conn, search, False, False).narrowest([*search.by_id, *search.ranges])
+        source, size = Asked(conn, search, False, False).narrowest([*search.by_id, *search.ranges], GATHERED)
         number = count_along(conn, search, source, LONG_WALK, COUNTED + 1)
     if number > COUNTED:
         return Count(COUNTED, "more")

@@ -50,10 +50,16 @@ class Source:
     id: str
     parts: tuple[str, ...]
 
-    def ids(self, lo_hi: str = "BETWEEN %(lo)s::bigint AND %(hi)s::bigint") -> str:
+    @property
+    def bounds(self) -> str:
+        """The bounds of the ids. Where a range finds the cards they must not tempt the planner to another index."""
+        column = f"{self.id} + 0" if self.name in KEYS else self.id
+        return f"{column} BETWEEN %(lo)s::bigint AND %(hi)s::bigint"
+
+    def ids(self) -> str:
         """All the card ids, in any order."""
         return " UNION ALL ".join(
-            f"SELECT {self.id} AS card_id FROM {self.table} WHERE {part} AND {self.id} {lo_hi}"
+            f"SELECT {self.id} AS card_id FROM {self.table} WHERE {part} AND {self.bounds}"
             for part in self.parts
         )
 
@@ -166,26 +172,25 @@ def kept(card_id: str, check: Check, columns: str = COLUMNS, more: str = "true")
 
 
 def walk(source: Source, order: str | None, after: bool, down: bool, scan: int, *, sort: bool = False) -> str:
-    """Up to `scan` entries (card_id, key) of a source in an order (None: by id), from the parameters `key` and `id` on.
+    """The entries (card_id, key) of a source in an order (None: by id), from the parameters `key` and `id` on.
 
-    `sort`: the source's index has another order; its entries are read through and sorted, not the cards behind them.
+    The caller limits them, to `scan` at most. `sort`: the source's index has another order; its entries are read
+    through and sorted, not the cards behind them.
     """
     way = "DESC" if down else "ASC"
     if order is None:
         if sort:
-            return f"""SELECT card_id, NULL::text AS key FROM ({source.ids()} OFFSET 0) AS ids
-                ORDER BY card_id {way} LIMIT {scan}"""
+            return f"SELECT card_id, NULL::text AS key FROM ({source.ids()} OFFSET 0) AS ids ORDER BY card_id {way}"
         parts = [
             f"(SELECT {source.id} AS card_id, NULL::text AS key FROM {source.table}"
-            f" WHERE {part} AND {source.id} BETWEEN %(lo)s::bigint AND %(hi)s::bigint"
-            f" ORDER BY {source.id} {way} LIMIT {scan})"
+            f" WHERE {part} AND {source.bounds} ORDER BY {source.id} {way} LIMIT {scan})"
             for part in source.parts
         ]
-        return f"SELECT card_id, key FROM ({' UNION ALL '.join(parts)}) AS parts ORDER BY card_id {way} LIMIT {scan}"
+        return f"SELECT card_id, key FROM ({' UNION ALL '.join(parts)}) AS parts ORDER BY card_id {way}"
     column = KEYS[order]
     beyond = f"AND ({column}, {source.id}) {'<' if down else '>'} (%(key)s, %(id)s::bigint)" if after else ""
     return f"""
         SELECT {source.id} AS card_id, {column} AS key FROM {source.table}
-        WHERE {source.parts[0]} {beyond} AND {source.id} BETWEEN %(lo)s::bigint AND %(hi)s::bigint
-        ORDER BY {column} {way}, {source.id} {way} LIMIT {scan}
+        WHERE {source.parts[0]} {beyond} AND {source.bounds}
+        ORDER BY {column} {way}, {source.id} {way}
     """

@@ -32,7 +32,7 @@ FIRST_WALK = 5_000
 """Entries to look at before anything is asked about how many there are."""
 GATHERED = 100_000
 """The most cards that are gathered and sorted for one page."""
-LONG_WALK = 200_000
+LONG_WALK = 100_000
 """Entries to look at before a page is given as it is."""
 
 
@@ -49,6 +49,7 @@ class Search:
     """What is looked for, in SQL. `along` is the walk of the order, `bounds` the first and last id that it can be."""
 
     order: str
+    statuses: tuple[str, ...]
     by_id: list[Source]
     ranges: list[Source]
     along: Source
@@ -76,7 +77,7 @@ def search_for(conn: psycopg.Connection[Any], f: CardFilter, now: datetime, orde
         ends = dict(ranges_of(f)).get(order, (None, None))
         params |= range_params(order, ends)
         along = keyed(order, range_sql(order, ends))
-    return Search(order, by_id, ranges, along, check, params, (low, high))
+    return Search(order, f.statuses, by_id, ranges, along, check, params, (low, high))
 
 
 def collect(
@@ -84,7 +85,9 @@ def collect(
 ) -> tuple[list[Any], Place | None]:
     """Up to `wanted` rows behind a place, and where looking was given up before its end, if it was."""
     parts = [search.order in KEYS]
-    if search.order in NULLABLE and search.order not in {source.name for source in search.ranges}:
+    if search.order == "first_used" and search.statuses == ("unused",):
+        parts = [False]
+    elif search.order in NULLABLE and search.order not in {source.name for source in search.ranges}:
         parts = [False, True] if back else [True, False]
         if place is not None and place.key is None and not back:
             parts = [False]
@@ -116,19 +119,23 @@ def _part(
     ask = Asked(conn, search, has_key, down)
     ask.params |= {"lo": low, "hi": high}
     source = search.along if has_key else (search.by_id or [WHOLE])[0]
-    rows, end = ask.walk(source, place if has_key else None, FIRST_WALK, wanted)
+    others = [one for one in (*search.by_id, *search.ranges) if one.name != source.name]
+    begin = place if has_key else None
+    if has_key:
+        narrow, size = ask.narrowest(others, FIRST_WALK)
+        if size <= FIRST_WALK:
+            return ask.gather(narrow, begin, wanted), None
+    rows, end = ask.walk(source, begin, FIRST_WALK, wanted)
     if end is None:
         return rows, None
-    others = [one for one in (*search.by_id, *search.ranges) if one.name != source.name]
-    narrow, size = ask.narrowest(others or [source])
-    if size <= GATHERED:
-        return ask.gather(narrow, place if has_key else None, wanted), None
+    narrow, size = ask.narrowest(others, GATHERED)
+    if size <= GATHERED and narrow is not source:
+        return ask.gather(narrow, begin, wanted), None
     if not has_key:
-        wide = next((one for one in search.ranges if one is narrow), None)
-        if wide is not None:
+        if narrow in search.ranges:
             # Its entries have no such order, but there are fewer of them than cards.
-            return ask.walk(wide, None, LONG_WALK, wanted, sort=True)
-        source = narrow
+            return ask.walk(narrow, None, LONG_WALK, wanted, sort=True)
+        source = narrow if narrow in others else source
         ask.params |= {"hi": end.id - 1} if down else {"lo": end.id + 1}
     more, stopped = ask.walk(source, end if has_key else None, LONG_WALK, wanted - len(rows))
     return rows + more, stopped
@@ -171,7 +178,7 @@ class Asked:
         entries = walk(source, order, place is not None, self.down, scan, sort=sort)
         statement = f"""
             SELECT {SHOWN.format(of="found")} FROM (
-                SELECT walked.card_id, walked.key, kept.* FROM ({entries}) AS walked
+                SELECT walked.card_id, walked.key, kept.* FROM ({entries} LIMIT {scan}) AS walked
                 {kept("walked.card_id", self.search.check, COLUMNS, self._more)}
                 ORDER BY {self._way} LIMIT {wanted}
             ) AS found ORDER BY {self._way}
@@ -179,21 +186,33 @@ class Asked:
         rows = self._all(statement, place)
         if len(rows) >= wanted:
             return rows, None
-        last = self._all(f"{entries} OFFSET {scan - 1}", place)
+        last = self._all(f"{entries} LIMIT 1 OFFSET {scan - 1}", place)
         return rows, Place(last[0].key, last[0].card_id) if last else None
 
-    def narrowest(self, criteria: list[Source]) -> tuple[Source, int]:
-        """The criterion with the fewest entries, and how many; more than `GATHERED` are not told apart."""
-        if not self.search.by_id and not self.search.ranges and self.search.bounds[0] == 0:
-            return criteria[0], GATHERED + 1
-        criteria = [*criteria, WHOLE]
-        counted = ", ".join(
-            f"(SELECT count(*) FROM ({source.ids()} LIMIT {GATHERED + 1}) AS ids) AS n{turn}"
-            for turn, source in enumerate(criteria)
-        )
-        sizes = self._all(f"SELECT {counted}", None)[0]
+    def narrowest(self, criteria: list[Source], most: int) -> tuple[Source, int]:
+        """The criterion with the fewest entries, and how many; more than `most` are not told apart.
+
+        The custody's index can't answer by itself, so that less of it is counted, or with a small `most` nothing.
+        """
+        low, high = self.params["lo"], self.params["hi"]
+        sizes = [max(high - low + 1, 0)]  # ids are dense
+        slow = 0 if most == FIRST_WALK else FIRST_WALK + 1
+
+        def least(source: Source) -> int:
+            return slow if source.name == "custody" else most + 1
+
+        criteria = [WHOLE, *criteria]
+        if criteria[1:]:
+            counted = ", ".join(
+                f"(SELECT count(*) FROM ({source.ids()} LIMIT {least(source)}) AS ids) AS n{turn}"
+                for turn, source in enumerate(criteria[1:])
+            )
+            sizes += [
+                size if size < least(source) else most + 1
+                for size, source in zip(self._all(f"SELECT {counted}", None)[0], criteria[1:], strict=True)
+            ]
         turn = min(range(len(criteria)), key=lambda turn: sizes[turn])
-        return criteria[turn], sizes[turn]
+        return criteria[turn], min(sizes[turn], most + 1)
 
     def gather(self, source: Source, place: Place | None, wanted: int) -> list[Any]:
         """The first rows of all the cards of a criterion, sorted."""
