@@ -165,10 +165,10 @@ COMMANDS: dict[str, Command] = {}
 
 
 def role_of(actor: Actor) -> str:
-    """What an actor is in the table: a staff role, `reseller.ROLE`, or its kind."""
-    if actor.kind == "reseller":
-        return f"reseller.{actor.role}"
-    return actor.role if actor.kind == "staff" else actor.kind
+    """What an actor is in the table: a staff role, `reseller.ROLE`, `cardholder`; else what it never holds."""
+    if actor.kind == "staff" and actor.role in STAFF_ROLES:
+        return actor.role
+    return CARDHOLDER if actor.kind == CARDHOLDER else f"{actor.kind}.{actor.role}"
 
 
 def may(actor: Actor, permission: str) -> bool:

@@ -291,17 +291,16 @@ def reset_password(
 def reset_totp(
     db: Database, vault: Vault, login: str, actor: Actor, now: datetime, reason: str | None = None
 ) -> bool:
-    """Take somebody's second factor away; their sessions end, and failed tries are forgotten. Returns whether they had
-    one. Raises `NotFound`.
+    """Take somebody's second factor away, for who lost phone and recovery codes; their sessions end, and failed tries
+    are forgotten. Returns whether they had one; where not, nothing happens. Raises `NotFound`.
     """
     with db.begin() as session:
         row = _locked(session, actor, login)
         had = totp.wipe(session, REALM.name, row.id)
-        sessions.close_all(session, REALM.name, row.id)
-        entrance.forget_failures(session, vault, REALM, row.login)
-        audit.record(
-            session, actor, "reseller_person.reset_totp", _subject(row.id), now, reason=reason, had=had
-        )
+        if had:
+            sessions.close_all(session, REALM.name, row.id)
+            entrance.forget_failures(session, vault, REALM, row.login)
+            audit.record(session, actor, "reseller_person.reset_totp", _subject(row.id), now, reason=reason)
     return had
 
 
@@ -322,16 +321,11 @@ def end_sessions(
             ended = sessions.close_all(session, REALM.name, row.id)
         else:
             ended = sessions.close_by_ref(session, REALM.name, row.id, ref)
-        audit.record(
-            session,
-            actor,
-            "reseller_person.end_sessions",
-            _subject(row.id),
-            now,
-            reason=reason,
-            ref=ref,
-            ended=ended,
-        )
+        if ended:
+            told = {"ref": ref, "ended": ended}
+            audit.record(
+                session, actor, "reseller_person.end_sessions", _subject(row.id), now, reason=reason, **told
+            )
     return ended
 
 

@@ -244,14 +244,15 @@ def reset_totp(
     db: Database, vault: Vault, login: str, actor: Actor, now: datetime, reason: str | None = None
 ) -> bool:
     """Take somebody's second factor away, for who lost phone and recovery codes; their sessions end, and failed tries
-    are forgotten. Returns whether they had one. Raises `NotFound`.
+    are forgotten. Returns whether they had one; where not, nothing happens. Raises `NotFound`.
     """
     with db.begin() as session:
         row = _locked(session, login)
         had = totp.wipe(session, REALM.name, row.id)
-        _end_sessions(session, row)
-        entrance.forget_failures(session, vault, REALM, row.login)
-        audit.record(session, actor, "staff.reset_totp", f"staff:{row.id}", now, reason=reason, had=had)
+        if had:
+            sessions.close_all(session, REALM.name, row.id)
+            entrance.forget_failures(session, vault, REALM, row.login)
+            audit.record(session, actor, "staff.reset_totp", f"staff:{row.id}", now, reason=reason)
     return had
 
 
@@ -272,9 +273,9 @@ def end_sessions(
             ended = sessions.close_all(session, REALM.name, row.id)
         else:
             ended = sessions.close_by_ref(session, REALM.name, row.id, ref)
-        audit.record(
-            session, actor, "staff.end_sessions", f"staff:{row.id}", now, reason=reason, ref=ref, ended=ended
-        )
+        if ended:
+            told = {"ref": ref, "ended": ended}
+            audit.record(session, actor, "staff.end_sessions", f"staff:{row.id}", now, reason=reason, **told)
     return ended
 
 

@@ -222,7 +222,7 @@ def test_a_reset_takes_the_second_factor_sessions_and_failures_away(
     assert not staff.reset_totp(db, vault, "ada", CONSOLE, later(62))
     assert sessions.find_session(db, "staff", token, later(62)) is None
     assert staff.log_in(db, vault, "ada", PASSWORD, None, later(62)) == ada.identity
-    assert [row.data["had"] for row in audited(db, "staff.reset_totp")] == [True, False]
+    assert len(audited(db, "staff.reset_totp")) == 1
 
 
 def test_new_recovery_codes_want_a_code(db: Database, vault: Vault, ada: Ada) -> None:
