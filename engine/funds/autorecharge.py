@@ -12,6 +12,7 @@ and `account_exhausted`, which alone stays open and is tried again when its acco
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -49,9 +50,13 @@ def run_due(db: Database, now: datetime, limit: int = 500) -> int:
 
     May be run by many at once, killed, and run again: a crossing never recharges twice.
     """
+    return sum(_do(db, row.card_id, row.rule_id, row.entry_id, now) for row in _due(db, limit))
+
+
+@reruns
+def _due(db: Database, limit: int) -> Sequence[Any]:
     with db.begin() as session:
-        due = session.execute(_DUE, {"limit": limit}).all()
-    return sum(_do(db, row.card_id, row.rule_id, row.entry_id, now) for row in due)
+        return session.execute(_DUE, {"limit": limit}).all()
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,12 +238,16 @@ def rule_named(db: Database, name: str) -> RuleView:
 
 def enrol_by_filters(db: Database, now: datetime) -> int:
     """Enrol the cards that fit the filter of a rule in force and aren't enrolled yet; returns how many."""
+    return sum(_enrol_by_filter(db, rule_id, now) for rule_id in _with_filter(db))
+
+
+@reruns
+def _with_filter(db: Database) -> Sequence[int]:
     with db.begin() as session:
         rules = select(AutoRechargeRule.id).where(
             AutoRechargeRule.disabled_at.is_(None), AutoRechargeRule.filter.is_not(None)
         )
-        ids = session.scalars(rules.order_by(AutoRechargeRule.id)).all()
-    return sum(_enrol_by_filter(db, rule_id, now) for rule_id in ids)
+        return session.scalars(rules.order_by(AutoRechargeRule.id)).all()
 
 
 @reruns

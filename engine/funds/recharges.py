@@ -251,8 +251,8 @@ def _adjust(
 
 _TARGET = text(
     """
-    SELECT c.id, c.currency, c.balance, c.held, c.live_calls, c.digest, c.released_at, c.damaged_at, c.locked_at, c.expires_at,
-        b.kind, b.ready_at, b.grace_days, b.extension_days,
+    SELECT c.id, c.currency, c.balance, c.held, c.live_calls, c.digest, c.released_at, c.damaged_at, c.locked_at,
+        c.expires_at, b.kind, b.ready_at, b.grace_days, b.extension_days,
         EXISTS (SELECT 1 FROM payment WHERE voucher_id = c.id) AS redeemed
     FROM card c JOIN batch b ON b.id = c.batch_id
     WHERE c.id = :id

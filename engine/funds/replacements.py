@@ -6,6 +6,7 @@ What is available goes at once. What a live call holds stays until that call has
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -241,9 +242,13 @@ def settle_due(db: Database, now: datetime) -> int:
 
     May be run by many at once, killed, and run again. One look into an index of the open ones where nothing is due.
     """
+    return sum(_settle(db, row.old_id, row.new_id, now) for row in _free(db))
+
+
+@reruns
+def _free(db: Database) -> Sequence[Any]:
     with db.begin() as session:
-        due = session.execute(_FREE).all()
-    return sum(_settle(db, row.old_id, row.new_id, now) for row in due)
+        return session.execute(_FREE).all()
 
 
 @reruns

@@ -18,7 +18,12 @@ from engine.calls.sweep import sweep
 from engine.config import Keys
 from engine.db import Database
 from engine.errors import EngineUnavailable
+from engine.funds import autorecharge
+from engine.funds.accounts import deposit, open_account
+from engine.funds.autorules import add_rule, enrol
 from engine.funds.recharges import adjust, recharge
+from engine.funds.replacements import replace_card
+from engine.funds.transfers import transfer
 from engine.people.switches import SwitchIdentity
 from engine.reports.verify import verify
 from engine.vault import Vault
@@ -39,6 +44,7 @@ class Scene:
     switch: SwitchIdentity
     card: TestCard
     voucher: TestCard
+    other: TestCard
     ref: str
 
     def line(self, db: Database) -> Line:
@@ -97,6 +103,33 @@ def redeem(db: Database, scene: Scene) -> Any:
     return scene.line(db).redeem(scene.card, scene.voucher, key=scene.ref)
 
 
+def hand_on(db: Database, scene: Scene) -> Any:
+    given: dict[str, Any] = {"key": scene.ref, "actor": OPERATOR, "now": AFTER}
+    return transfer(db, from_id=scene.card.id, to_id=scene.other.id, amount=USD("1"), **given)
+
+
+def stand_in(db: Database, scene: Scene) -> Any:
+    given: dict[str, Any] = {"reason": "Lost", "actor": OPERATOR, "now": AFTER}
+    return replace_card(db, old_id=scene.other.id, new_id=scene.card.id, **given)
+
+
+def _cross(db: Database, scene: Scene) -> None:
+    """A call that takes the card under the threshold of a rule."""
+    by: dict[str, Any] = {"actor": OPERATOR, "now": NOW}
+    account = open_account(db, name="Float", kind="funding", currency="USD", key="float", **by)
+    deposit(db, account_id=account.id, amount=USD("1000"), key="float", **by)
+    terms: dict[str, Any] = {"threshold": USD("2.80"), "amount": USD("1"), "account_id": account.id}
+    rule = add_rule(db, name="Low", **terms, **by)
+    enrol(db, rule_id=rule.id, card_ids=[scene.card.id], **by)
+    _open(db, scene)
+    settle(db, scene)
+
+
+def recharge_by_rule(db: Database, scene: Scene) -> Any:
+    autorecharge.run_due(db, AFTER)
+    return facts(db, scene.card).balance
+
+
 WRITES: dict[str, tuple[Write, Write, str, str]] = {
     # name: what comes before, the write, the balance after it, what is held after it
     "settle": (_open, settle, "2.70", "0"),
@@ -107,6 +140,9 @@ WRITES: dict[str, tuple[Write, Write, str, str]] = {
     "recharge": (_nothing, pay, "4.50", "0"),
     "adjust": (_nothing, correct, "2.75", "0"),
     "voucher": (_nothing, redeem, "4.00", "0"),
+    "transfer": (_nothing, hand_on, "2.00", "0"),
+    "replace": (_nothing, stand_in, "6.00", "0"),
+    "auto-recharge": (_cross, recharge_by_rule, "3.70", "0"),
 }
 
 
@@ -126,11 +162,13 @@ class Stage:
         order: dict[str, Any] = {"validity_from": "generation"}
         self.cards = iter(scenes.batch(db, vault, count, "3.00", **order))
         self.vouchers = iter(scenes.vouchers(db, vault, count, "1.00", **order))
+        self.others = iter(scenes.batch(db, vault, count, "3.00", name="Others", **order))
         self.count = 0
 
     def scene(self, before: Write) -> Scene:
         self.count += 1
-        made = Scene(self.keys, self.switch, next(self.cards), next(self.vouchers), f"try-{self.count}")
+        mine = next(self.cards), next(self.vouchers), next(self.others)
+        made = Scene(self.keys, self.switch, *mine, f"try-{self.count}")
         before(self.db, made)
         return made
 

@@ -26,7 +26,11 @@ from engine.cards import lifecycle
 from engine.cards.status import status_of
 from engine.db import Database
 from engine.errors import Conflict, NotFound, Refused
+from engine.funds import autorecharge
+from engine.funds.accounts import deposit, open_account
+from engine.funds.autorules import add_rule, enrol
 from engine.funds.recharges import adjust, recharge
+from engine.funds.transfers import transfer
 from engine.funds.vouchers import Redeemed
 from engine.refusal import Refusal
 from engine.vault import Vault
@@ -41,6 +45,7 @@ DECK = """prefix,destination,price,connect fee,first increment,increment
 880,Bangladesh,0.60,0,1,1
 44,United Kingdom,0.30,0.05,60,60
 """
+THRESHOLD, AUTO = USD("1.00"), USD("0.70")
 VALID_DAYS, GRACE_DAYS, EXTENSION_DAYS = 30, 10, 20
 
 
@@ -71,7 +76,13 @@ class World:
         self.switch = scenes.switch(db)
         self.cards = self._supply("Cards", DENOMINATION)
         self.vouchers = self._supply("Vouchers", VOUCHER, kind="voucher", deck=None, validity_days=None)
+        self.partners = self._supply("Partners", DENOMINATION, validity_days=None)
         self.lives = itertools.count()
+        by: dict[str, Any] = {"actor": OPERATOR, "now": NOW}
+        account = open_account(db, name="Float", kind="funding", currency="USD", **by)
+        deposit(db, account_id=account.id, amount=USD("1000000"), **by)
+        terms: dict[str, Any] = {"threshold": THRESHOLD, "amount": AUTO, "account_id": account.id}
+        self.rule = add_rule(db, name="Low", **terms, **by)
 
     def _supply(self, name: str, value: int, **order: Any) -> Iterator[TestCard]:
         terms = {
@@ -97,6 +108,9 @@ class Life(RuleBasedStateMachine):
         self.db, self.vault = self.world.db, self.world.vault
         self.card = next(self.world.cards)
         self.vouchers = [next(self.world.vouchers) for _ in range(2)]
+        self.partner, self.partner_has = next(self.world.partners), DENOMINATION
+        enrol(self.db, rule_id=self.world.rule.id, card_ids=[self.card.id], actor=OPERATOR, now=NOW)
+        self.crossings = 0
         self.line = Line(self.db, self.vault, self.world.switch)
         self.name = next(self.world.lives)
         self.refs = itertools.count()
@@ -134,6 +148,13 @@ class Life(RuleBasedStateMachine):
             self.model["balance"] += amount
             self.model["entries"].append((kind, amount))
 
+    def take(self, kind: str, price: int, borne: int) -> None:
+        """A call or its correction takes money; where the balance falls under the threshold by it, that is noted."""
+        before = self.model["balance"]
+        self.moved("overrun", borne)
+        self.moved(kind, -price)
+        self.crossings += before >= THRESHOLD > self.model["balance"]
+
     def money_refused(self) -> str | None:
         if self.model["locked"]:
             return "locked"
@@ -148,8 +169,7 @@ class Life(RuleBasedStateMachine):
         call = self.live.pop(ref)
         price = cost(call["to"], seconds)
         paid = min(price, call["hold"] + self.model["balance"] - self.held - call["hold"])
-        self.moved("overrun", price - paid)
-        self.moved("usage", -price)
+        self.take("usage", price, price - paid)
         call |= {
             "cost": price,
             "paid": paid,
@@ -208,6 +228,61 @@ class Life(RuleBasedStateMachine):
         else:
             self.moved("adjustment", amount)
             assert correct().balance == self.model["balance"]
+
+    @rule(amount=st.sampled_from([1, 200_000, 1_000_000, None]))
+    def send(self, amount: int | None) -> None:
+        """To another card, which never expires."""
+        refused = "locked" if self.model["locked"] else "expired" if self.expired else None
+        if refused is None and self.live:
+            refused = "too_many_calls"
+        if refused is None and self.model["balance"] == 0:
+            refused = "empty"
+        if refused is None and amount is not None and amount > self.model["balance"]:
+            refused = "insufficient_balance"
+        value = self.model["balance"] if amount is None else amount
+        if refused is None:
+            self.moved("transfer", -value)
+            self.partner_has += value
+        self.hand_over(self.card, self.partner, amount, refused)
+
+    @rule(amount=st.sampled_from([1, 500_000, None]))
+    def receive(self, amount: int | None) -> None:
+        """From the other card."""
+        refused = "empty" if self.partner_has == 0 else None
+        if refused is None and amount is not None and amount > self.partner_has:
+            refused = "insufficient_balance"
+        refused = refused or self.money_refused()
+        value = self.partner_has if amount is None else amount
+        if refused is None:
+            self.partner_has -= value
+            self.moved("transfer", value)
+            self.revived()
+        self.hand_over(self.partner, self.card, amount, refused)
+
+    def hand_over(self, source: TestCard, target: TestCard, amount: int | None, refused: str | None) -> None:
+        given: dict[str, Any] = {"amount": amount, "key": f"{self.name}-{next(self.refs)}", "actor": OPERATOR}
+
+        def move() -> Any:
+            return transfer(self.db, from_id=source.id, to_id=target.id, now=self.now, **given)
+
+        if refused is not None:
+            with pytest.raises(Refused, match=refused):
+                move()
+        else:
+            done = move()
+            assert {done.from_balance, done.to_balance} == {self.model["balance"], self.partner_has}
+            assert move() == done
+
+    @rule()
+    def due(self) -> None:
+        """Auto-recharges that were noted are made, as far as they still are called for."""
+        autorecharge.run_due(self.db, self.now)
+        for _ in range(self.crossings):
+            if self.model["balance"] < THRESHOLD and self.money_refused() is None:
+                self.moved("recharge", AUTO)
+                self.revived()
+        self.crossings = 0
+        assert autorecharge.catch_up(self.db, self.now) == 0
 
     @rule(pick=st.integers(0, 1))
     def redeem(self, pick: int) -> None:
@@ -364,8 +439,7 @@ class Life(RuleBasedStateMachine):
         price = cost(call["to"], self.talked(call, seconds, call["ended"] - call["start"]))
         more = price - call["cost"]
         loss = max(0, more - (self.model["balance"] - self.held))
-        self.moved("overrun", loss)
-        self.moved("correction", -more)
+        self.take("correction", more, loss)
         call |= {
             "told": seconds,
             "cost": price,
@@ -403,6 +477,7 @@ class Life(RuleBasedStateMachine):
         expected = (self.model["balance"], self.held, len(self.live), self.model["expires_at"])
         assert (card.balance, card.held, card.live_calls, card.expires_at) == expected
         assert status_of(card, self.now) == self.status()
+        assert facts(self.db, self.partner).balance == self.partner_has
 
     def status(self) -> str:
         if self.model["locked"]:
