@@ -28,15 +28,15 @@ _TIMES = {
 }
 """By when: an hour as its first instant, a day, a week (by its Monday) and a month (by its first) as dates."""
 _CARDS = {
-    "batch": "(SELECT name FROM batch WHERE id = b.batch_id)",
-    "reseller": "(SELECT name FROM reseller WHERE id = b.reseller_id)",
+    "batch": "(SELECT name FROM batch WHERE id = g.id)",
+    "reseller": "(SELECT name FROM reseller WHERE id = g.id)",
 }
 TRAFFIC_GROUPS = {
     **_TIMES,
     **_CARDS,
     "destination": "b.destination_name",
     "prefix": "b.prefix",
-    "switch": "(SELECT name FROM switch WHERE id = b.switch_id)",
+    "switch": "(SELECT name FROM switch WHERE id = g.id)",
 }
 RECHARGE_GROUPS = {**_TIMES, **_CARDS, "method": "b.method"}
 FUNDS_GROUPS = {**_TIMES, **_CARDS, "kind": "b.kind", "account": "b.account"}
@@ -238,12 +238,20 @@ def _grouped(
             values[column] = value
     if group_by in _TIMES:
         values["zone"] = span.zone.key
-    columns = [groups[group_by], _IDS.get(group_by, "NULL::bigint"), *(["b.currency"] if currency else [])]
-    summed = ", ".join(f"sum(b.{name})::bigint" for name in sums)
+    own, named = ("NULL::bigint", groups[group_by]) if group_by not in _IDS else (_IDS[group_by], "NULL")
+    columns = [f"{named} AS key", f"{own} AS id", *(["b.currency"] if currency else [])]
+    summed = ", ".join(f"sum(b.{name})::bigint AS {name}" for name in sums)
     by = ", ".join(str(n + 1) for n in range(len(columns)))
+    # A name is looked up once for each group, not for each quarter.
+    shown = [
+        "g.key" if group_by not in _IDS else groups[group_by],
+        "g.id",
+        *(["g.currency"] if currency else []),
+    ]
     statement = text(
-        f"SELECT {', '.join(columns)}, {summed} FROM {table} b WHERE {' AND '.join(wheres)}"
-        f" GROUP BY {by} ORDER BY {by}"
+        f"SELECT {', '.join(shown)}, {', '.join(f'g.{name}' for name in sums)} FROM ("
+        f"SELECT {', '.join(columns)}, {summed} FROM {table} b WHERE {' AND '.join(wheres)} GROUP BY {by}"
+        f") g ORDER BY {by}"
     )
     with db.begin() as session:
         return [tuple(row) for row in session.execute(statement, values)]
