@@ -59,7 +59,7 @@ _ALL = (
     _every("search", 5, "Folds new balances and states into what the card search reads."),
     _every("replacements", 5, "Moves what the last calls of a replaced card have set free to its new card."),
     _every("sweep", 15, "Ends the calls whose end never came, and sets off an alarm for their switch."),
-    _every("watch", 15, "Sets off an alarm for background work that failed."),
+    _every("watch", 15, "Sets off an alarm for work that failed, and for jobs that nobody could end."),
     _every(
         "aggregates",
         60,

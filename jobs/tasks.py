@@ -7,7 +7,7 @@ run. It raises where something must be seen to.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, text
@@ -176,18 +176,22 @@ def _breach(db: Database, finding: Finding, now: datetime) -> bool:
         return False  # voided for good already
 
 
-def watch_work(db: Database, clock: Clock) -> dict[str, Any]:
-    """An alarm for work that failed, until it is done after all or somebody clears it."""
+def watch(db: Database, clock: Clock) -> dict[str, Any]:
+    """An alarm for work that failed, until it is done after all; and for a job that nobody could end."""
     now = clock()
     with db.begin() as session:
         failed = session.execute(_FAILED_WORK).all()
         for work in failed:
             data = {"work": work.kind, "error": work.error}
             alarms.raise_alarm(session, "work_failed", f"work:{work.id}", now, **data)
+        lost = session.scalars(_LOST_JOBS, {"before": now - _PATIENCE}).all()
+        for job in lost:
+            error = "The processes that ran it ended without a word."
+            alarms.raise_alarm(session, "job_failed", f"job:{job}", now, error=error)
         mended = session.scalars(_MENDED_WORK).all()
         for subject in mended:
             alarms.clear_alarm(session, "work_failed", subject, SYSTEM, now)
-    return {"failed": len(failed), "mended": len(mended)}
+    return {"failed": len(failed), "lost": len(lost), "mended": len(mended)}
 
 
 _FAILED_WORK = text(
@@ -198,6 +202,18 @@ _FAILED_WORK = text(
             AND a.last_at >= work.finished_at
     )
     ORDER BY id LIMIT 100
+    """
+)
+_PATIENCE = timedelta(minutes=2)
+_LOST_JOBS = text(
+    """
+    SELECT job FROM job_run run
+    WHERE state = 'lost' AND finished_at <= :before
+        AND NOT EXISTS (SELECT 1 FROM job_run later WHERE later.job = run.job AND later.due_at > run.due_at)
+        AND NOT EXISTS (
+            SELECT 1 FROM alarm a
+            WHERE a.kind = 'job_failed' AND a.subject = 'job:' || run.job AND a.last_at >= run.finished_at
+        )
     """
 )
 _MENDED_WORK = text(
@@ -278,7 +294,7 @@ TASKS: dict[str, Task] = {
     "search": fold_search,
     "refold": refold_search,
     "sweep": sweep_calls,
-    "watch": watch_work,
+    "watch": watch,
     "aggregates": aggregate,
     "expiry": expire_cards,
     "expiry_catch_up": expire_missed,

@@ -234,7 +234,7 @@ class Timetable:
             self._sound.discard(name)
             with self._db.begin() as session:
                 alarms.raise_alarm(session, "job_failed", f"job:{name}", now, error=error)
-        elif name not in self._sound:
+        elif name not in self._sound or not entry.job.quiet:
             with self._db.begin() as session:
                 alarms.clear_alarm(session, "job_failed", f"job:{name}", SYSTEM, now)
             self._sound.add(name)

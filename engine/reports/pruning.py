@@ -45,12 +45,16 @@ _TRIES = """
         SELECT id, at FROM attempt WHERE at < %(before)s ORDER BY at LIMIT %(chunk)s
     ) old WHERE attempt.id = old.id AND attempt.at = old.at
 """
-# What made a batch or changed many cards stays, for the page that tells of it.
+# What made a batch or changed many cards stays, for the page that tells of it; and what an open alarm is about.
 _WORK = """
     DELETE FROM work WHERE id IN (
         SELECT w.id FROM work w WHERE w.finished_at < %(before)s AND w.state IN ('done', 'failed', 'cancelled')
             AND NOT EXISTS (SELECT 1 FROM batch b WHERE b.work_id = w.id)
             AND NOT EXISTS (SELECT 1 FROM bulk_run r WHERE r.work_id = w.id)
+            AND NOT EXISTS (
+                SELECT 1 FROM alarm a
+                WHERE a.kind = 'work_failed' AND a.subject = 'work:' || w.id AND a.cleared_at IS NULL
+            )
         LIMIT %(chunk)s
     )
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import func, select, text
@@ -18,6 +19,7 @@ from engine.migrations.partitions import ensure_partition, month_start
 from engine.people import alarmdesk, sessions
 from engine.reports import pruning
 from engine.schema import Attempt, Call, CardToken, Cdr
+from engine.timetable import JOBS
 from engine.vault import Vault
 from jobs import tasks
 from tests import scenes
@@ -83,26 +85,41 @@ def test_failed_work_is_an_alarm_until_it_is_done_after_all(db: Database) -> Non
         work_id = work.enqueue(session, "count", {}, CONSOLE, now)
     claimed = work.claim(db, "test", ["count"], now)
     assert claimed is not None
-    assert tasks.watch_work(db, at(now)) == {"failed": 0, "mended": 0}
+    assert tasks.watch(db, at(now)) == {"failed": 0, "lost": 0, "mended": 0}
     work.fail(db, claimed, Conflict("batch_discarded", name="June"), now)
-    assert tasks.watch_work(db, at(now)) == {"failed": 1, "mended": 0}
-    assert tasks.watch_work(db, at(now)) == {"failed": 0, "mended": 0}, "told once"
+    assert tasks.watch(db, at(now)) == {"failed": 1, "lost": 0, "mended": 0}
+    assert tasks.watch(db, at(now)) == {"failed": 0, "lost": 0, "mended": 0}, "told once"
     alarm = open_alarms(db, "work_failed")[f"work:{work_id}"]
     assert alarm.data == {"work": "count", "error": "batch_discarded: The batch June was discarded."}
     assert alarmdesk.clear(db, alarm_id=alarm.id, reason="Seen", actor=scenes.OPERATOR, now=now)
     assert not alarmdesk.clear(db, alarm_id=alarm.id, actor=scenes.OPERATOR, now=now)
-    assert tasks.watch_work(db, at(now)) == {"failed": 0, "mended": 0}, "cleared is cleared"
+    assert tasks.watch(db, at(now)) == {"failed": 0, "lost": 0, "mended": 0}, "cleared is cleared"
     with db.begin() as session:
         work.resume(session, work_id, CONSOLE, now)
     again = work.claim(db, "test", ["count"], now)
     assert again is not None
     later = now + timedelta(minutes=1)
     work.fail(db, again, Conflict("batch_discarded", name="June"), later)
-    assert tasks.watch_work(db, at(later)) == {"failed": 1, "mended": 0}, "it failed again"
+    assert tasks.watch(db, at(later)) == {"failed": 1, "lost": 0, "mended": 0}, "it failed again"
     with db.begin() as session:
         work.resume(session, work_id, CONSOLE, now)
-    assert tasks.watch_work(db, at(later)) == {"failed": 0, "mended": 1}
+    assert tasks.watch(db, at(later)) == {"failed": 0, "lost": 0, "mended": 1}
     assert not open_alarms(db, "work_failed")
+
+
+def test_a_job_that_nobody_could_end_is_an_alarm(db: Database) -> None:
+    now = scenes.NOW
+    assert jobruns.claim_due(db, JOBS["fees"], ZoneInfo("UTC"), now, "dead", lease_s=60) is not None
+    heir = jobruns.claim_due(
+        db, JOBS["fees"], ZoneInfo("UTC"), now + timedelta(minutes=1), "heir", lease_s=60
+    )
+    assert heir is not None
+    later = now + timedelta(minutes=5)
+    assert tasks.watch(db, at(later))["lost"] == 0, "somebody is at it again"
+    assert jobruns.let_go(db, heir, now + timedelta(minutes=2))
+    assert tasks.watch(db, at(later))["lost"] == 1
+    assert open_alarms(db, "job_failed")["job:fees"].severity == "warning"
+    assert tasks.watch(db, at(later))["lost"] == 0, "told once"
 
 
 def test_the_tables_of_the_coming_months_are_made(db: Database) -> None:
