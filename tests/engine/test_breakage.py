@@ -118,6 +118,7 @@ def test_the_rest_of_a_replaced_card_is_left_for_its_replacement(db: Database, v
             ),
             {"old": old.id, "new": new.id, "now": NOW},
         )
+    lifecycle.damage(db, card_id=old.id, reason="Lost", actor=OPERATOR, now=NOW)
     assert write_off_due(db, END) == 1
     assert [entry.card_id for entry in written(db)] == [new.id]
 

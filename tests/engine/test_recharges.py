@@ -10,11 +10,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import select, text
 
+from engine.actor import Actor
 from engine.cards import lifecycle
 from engine.cards.status import end_of_day, status_of
 from engine.db import Database
-from engine.errors import Conflict, InvalidInput, NotFound, Refused
-from engine.funds.recharges import MOST, Adjusted, Recharged, adjust, recharge
+from engine.errors import Conflict, ConsentNeeded, InvalidInput, NotFound, Refused
+from engine.funds.recharges import MOST, Adjusted, Recharged, adjust, consent_facts, recharge
+from engine.people import consents
 from engine.schema import AuditRow, CardEvent, IdempotentRequest, LedgerEntry, Payment
 from engine.vault import Vault
 from tests import scenes
@@ -204,6 +206,32 @@ def test_there_must_be_a_card_and_an_amount(db: Database, card: TestCard) -> Non
             recharge(db, card_id=card.id, amount=amount, bonus=bonus, actor=OPERATOR, now=NOW)  # type: ignore[arg-type]
         assert refused.value.code == code
     assert facts(db, card).balance == USD("5")
+
+
+# --- a second person's consent ---
+
+
+def test_a_recharge_over_the_limit_needs_a_second_persons_consent_to_exactly_that(
+    db: Database, card: TestCard
+) -> None:
+    scenes.setting(db, "consent_recharge_over", 10)
+    assert pay(db, card, "9.00", "1.00").balance == USD("15")
+    for amount, bonus in (("10.01", "0"), ("10.00", "0.01")):
+        with pytest.raises(ConsentNeeded) as needed:
+            pay(db, card, amount, bonus)
+        assert needed.value.data["action"] == "card.recharge"
+    wanted = consent_facts(USD("50"), USD("0"), "USD")
+    about: dict[str, Any] = {"action": "card.recharge", "subject": f"card:{card.serial}", "facts": wanted}
+    asked = consents.ask(db, **about, reason="A large customer", actor=OPERATOR, now=NOW)
+    boss = Actor("staff", 2, "Finance", "finance")
+    consents.decide(db, consent_id=asked, approve=True, actor=boss, now=NOW)
+    with pytest.raises(ConsentNeeded):
+        pay(db, card, "51.00")
+    assert pay(db, card, "50.00", key="big").balance == USD("65")
+    assert pay(db, card, "50.00", key="big").repeated
+    with pytest.raises(ConsentNeeded):
+        pay(db, card, "50.00", key="again")
+    assert facts(db, card).balance == USD("65")
 
 
 # --- reactivation ---
