@@ -1,14 +1,22 @@
 # make run    installs what is missing and serves everything on http://127.0.0.1:8000
+# make demo   the same with a demo world in it, in ./demo-home
 # make test   lint, types, import rules and all tests on a real PostgreSQL
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: run test prove lint bench setup browser vendor pins clean
+.PHONY: run demo test prove lint bench setup browser vendor pins clean
 
 run: .venv/.runtime
 	@$(BIN)/cardtone up
+
+# A world to look around in, in a home of its own: made the first time, served as `run` serves an installation.
+demo: .venv/.runtime
+	@test -e $(DEMO_HOME)/made || (CARDTONE_HOME=$(DEMO_HOME) $(BIN)/cardtone demo && touch $(DEMO_HOME)/made)
+	@CARDTONE_HOME=$(DEMO_HOME) $(BIN)/cardtone up
+
+DEMO_HOME := demo-home
 
 test: setup browser lint
 	@$(PYTEST)

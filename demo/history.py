@@ -116,7 +116,8 @@ CDRS = """
         talked, billed, cost, charged, after,
         CASE WHEN talked = 0 THEN (ARRAY[17, 19, 19, 21])[1 + id %% 4] ELSE 16 END,
         CASE WHEN cost > charged THEN ARRAY['overrun', 'overrun_loss'] ELSE '{}'::text[] END,
-        'large-' || id, {caller}, left(prefix || lpad((card_id * 7919 %% 10000000000)::text, 10, '0'), 12), %(access_number)s, TRUE, at,
+        'large-' || id, {caller},
+        left(prefix || lpad((card_id * 7919 %% 10000000000)::text, 10, '0'), 12), %(access_number)s, TRUE, at,
         CASE WHEN talked > 0 THEN at + make_interval(secs => ring) END, greatest(granted, 1), greatest(granted, 1),
         greatest(granted, 1), before, %(version_id)s, rate_id, prefix, destination_name, price_per_minute, connect_fee,
         0, 0, 0, first_increment, increment, 0, 4, 'half_up'

@@ -7,8 +7,8 @@ costs the same in every demo world.
 from __future__ import annotations
 
 import random
-from functools import cache
 from dataclasses import dataclass
+from functools import cache
 
 SEED = 20_260_823
 """Of the prices and of everything else in the demo world that may be drawn without a secret in it."""

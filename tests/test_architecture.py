@@ -18,6 +18,7 @@ FORBIDDEN = {
         "portal",
         "jobs",
         "cli",
+        "demo",
         "bench",
         "tests",
         "flask",
@@ -26,9 +27,10 @@ FORBIDDEN = {
         "gunicorn",
         "apscheduler",
     },
-    "portal": {"jobs", "cli", "bench", "tests"},
-    "jobs": {"portal", "cli", "bench", "tests", "flask"},
+    "portal": {"jobs", "cli", "demo", "bench", "tests"},
+    "jobs": {"portal", "cli", "demo", "bench", "tests", "flask"},
     "cli": {"bench", "tests"},
+    "demo": {"portal", "jobs", "cli", "bench", "tests", "flask", "werkzeug", "wtforms", "gunicorn", "apscheduler"},
 }
 
 
@@ -96,6 +98,12 @@ def test_inside_the_engine_nobody_imports_upwards() -> None:
         if name.startswith("engine.") and _floor(name) < _floor(_module(path))
     }
     assert not broken
+
+
+def test_only_its_own_command_knows_the_demo_world() -> None:
+    # `serve`, `up` and every other command import nothing of it, so that it never gets into an operator's books.
+    knowing = {path.name for path in _sources("cli") if any(n.split(".")[0] == "demo" for n in _imported_by(path))}
+    assert knowing == {"demo.py"}
 
 
 def test_the_engine_never_reads_a_clock() -> None:
