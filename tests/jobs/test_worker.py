@@ -20,7 +20,7 @@ from engine.config import Config
 from engine.db import Database
 from engine.errors import Conflict, NotFound
 from engine.vault import Vault
-from jobs import worker
+from jobs import runner, worker
 from jobs.handlers import HANDLERS
 from jobs.worker import Worker, perform, run_until_done
 
@@ -325,3 +325,23 @@ def test_this_process_is_named_in_the_table(db: Database) -> None:
         row = conn.execute("SELECT claimed_by FROM work").fetchone()
     assert row is not None
     assert row.claimed_by.startswith(worker.worker_name() + "/")
+
+
+def test_a_long_piece_of_work_keeps_no_short_one_waiting(
+    db: Database, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, stopping = threading.Event(), threading.Event()
+    monkeypatch.setitem(HANDLERS, "count", count)
+    monkeypatch.setitem(HANDLERS, "long", lambda db, vault, claimed, clock: go_on.wait(30) and None)
+    with db.begin() as session:
+        long_id = work.enqueue(session, "long", {}, CONSOLE, now())
+    short_id = enqueue(db)
+    process = threading.Thread(target=runner.run, args=[db, vault, now, stopping], kwargs={"entries": ()})
+    process.start()
+    wait_for(lambda: work.find_work(db, short_id, now()).state == "done")
+    assert work.find_work(db, long_id, now()).state == "running"
+    go_on.set()
+    wait_for(lambda: work.find_work(db, long_id, now()).state == "done")
+    stopping.set()
+    process.join(20)
+    assert not process.is_alive()
