@@ -118,7 +118,7 @@ def page(
     there = _text(onward, order, descending, back) if onward else None
     here = _text(behind, order, descending, not back) if place and behind else None
     return CardList(
-        tuple(_row(row) for row in shown),
+        tuple(row_of(row) for row in shown),
         here if back else there,
         there if back else here,
         stopped is not None,
@@ -145,7 +145,8 @@ def count(db: Database, card_filter: CardFilter, now: datetime) -> Count:
     return Count(max(_estimate(db, f, now), number), "about")
 
 
-def _row(row: Any) -> CardRow:
+def row_of(row: Any) -> CardRow:
+    """The card of a result row with `COLUMNS` and what is shown beside them."""
     return CardRow(serial_of(row.card_id), *(getattr(row, name) for name in _FIELDS))
 
 

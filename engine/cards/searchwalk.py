@@ -184,7 +184,7 @@ class Asked:
             ) AS found ORDER BY {self._way}
         """
         rows = self._all(statement, place)
-        if len(rows) >= wanted:
+        if len(rows) >= wanted or self.params["hi"] - self.params["lo"] + 1 < scan:
             return rows, None
         last = self._all(f"{entries} LIMIT 1 OFFSET {scan - 1}", place)
         return rows, Place(last[0].key, last[0].card_id) if last else None
