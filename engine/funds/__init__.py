@@ -1,1 +1,3 @@
-"""The money: the ledger (the only writer of balances), recharges and vouchers."""
+"""The money: the ledger (the only writer of balances), recharges, vouchers, transfers, replacements, bonuses, fees and
+breakage; the accounts that recharges and stock are paid from, and auto-recharge.
+"""
