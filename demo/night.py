@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
-from itertools import chain
 
 from demo.traffic import Silent
 from demo.world import DAYS, ZONE, World
@@ -80,17 +78,16 @@ def look_at_alarms(world: World) -> None:
 
 def _history(world: World, day: int, found: dict[str, dict[str, int]]) -> None:
     """Rows of the timetable's daily jobs, as they would stand there."""
-    plain: Callable[[], dict[str, int]] = dict
-    results = {
-        "partitions": plain(),
+    results: dict[str, dict[str, int]] = {
+        "partitions": {},
         **found,
-        "shredding": plain(),
+        "shredding": {},
         "recount": {"quarters": 192},
         "refold": {"cards": 0},
         "pruning": {"deleted": 0},
         "verify": {"findings": 0, "locked": 0},
     }
-    for name, result in chain(results.items()):
+    for name, result in results.items():
         job = find_job(name)
         hour = 0.0 if job.at is None else job.at.hour + job.at.minute / 60
         at = world.at(day, hour + 0.001)

@@ -6,12 +6,16 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from demo.customers import Customer
 from demo.people import FUNDING
 from demo.stock import PLANS
-from demo.world import Piece, World, usd
+from demo.world import Piece, World, run_work, usd
+from engine.bulk import runs
+from engine.bulk.orders import BulkOrder
 from engine.cards import binding, lifecycle
+from engine.cards.search import CardFilter
 from engine.cards.serials import serial_of
 from engine.errors import ConsentNeeded, EngineError, Refused
 from engine.funds import accounts, autorules, bonus, recharges, replacements, transfers
@@ -57,6 +61,17 @@ def agenda(office: Office) -> list[Task]:
         (47, 14.0, lambda: _deposit(world, "Airport Kiosks", "2500.00", 47)),
         (63, 14.0, lambda: _deposit(world, "Harbour Grocers", "750.00", 63)),
         (70, 14.0, lambda: _deposit(world, FUNDING, "1500.00", 70)),
+        (26, 7.0, lambda: _bulk(office, "extend", "promo", 26, "Network was down for a day", days=14)),
+        (
+            66,
+            7.0,
+            lambda: _bulk(office, "recharge", "latin", 66, "Holiday present", amount=usd("1.00"), bonus=0),
+        ),
+        (
+            74,
+            7.0,
+            lambda: _bulk(office, "change_rules", "family", 74, "Asked by their reseller", rules="Careful"),
+        ),
         (
             60,
             9.0,
@@ -320,6 +335,16 @@ def _auto_rule(office: Office) -> None:
         actor=world.who("finance"),
         now=world.at(15, 9.4),
     )
+
+
+def _bulk(office: Office, verb: str, key: str, day: int, reason: str, **params: Any) -> None:
+    """One command for all cards of a batch, done as the background work that it leaves."""
+    world, at = office.world, office.world.at(day, 7.0)
+    order = BulkOrder(verb, CardFilter(batch_id=world.lots[key].batch_id), params, reason)
+    run_id = runs.confirm(world.db, order, world.who("operations"), at, office.key())
+    with world.db.connection() as conn:
+        row: Any = conn.execute("SELECT work_id FROM bulk_run WHERE id = %s", (run_id,)).fetchone()
+    run_work(world, row.work_id, runs.KIND, at + timedelta(seconds=4))
 
 
 def _deposit(world: World, account: str, amount: str, day: int) -> None:

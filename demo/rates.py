@@ -10,6 +10,7 @@ import io
 import random
 from collections.abc import Iterable, Iterator
 from functools import cache
+from textwrap import shorten
 from typing import NamedTuple
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
@@ -23,7 +24,7 @@ _ROOM_FIXED, _ROOM_MOBILE = 3, 5
 
 # Countries with a cheaper night: peak and off-peak hours, every day.
 _NIGHTS = frozenset({"44", "49", "52", "57", "63", "91", "234", "502", "880"})
-_SHARED = {"1": "US and Canada", "7": "Russia and Kazakhstan"}
+_SHARED = {"1": "US and Canada", "7": "Russia and Kazakhstan", "247": "Ascension Island"}
 _AMERICAS = frozenset({"1", *(str(code) for code in range(51, 59)), *(str(code) for code in range(500, 600))})
 _EUROPE = frozenset(
     {*(str(code) for code in range(30, 50)), *(str(code) for code in range(350, 390)), "420", "421", "423"}
@@ -110,7 +111,7 @@ def _prefixes() -> dict[str, tuple[str, bool]]:
 def _destination(prefix: str, country: str, place: str, mobile: bool) -> str:
     island = CARIBBEAN.get(prefix[:4])
     name = island[0] if island else _country_name(country)
-    place = " ".join(place.split("/")[0].split()) or place  # one town of a list is enough
+    place = shorten(place.split("/")[0], 60, placeholder="…")  # one town of a list is enough
     if mobile:
         return f"{name} mobile, {place}"
     return name if place == name else f"{name}, {place}"

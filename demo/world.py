@@ -13,6 +13,7 @@ from sqlalchemy import select
 from demo.prices import SEED
 from engine import work
 from engine.actor import SYSTEM, Actor
+from engine.bulk import handler as bulk_handler
 from engine.calls.control import Credentials
 from engine.db import Database
 from engine.money import MICROS
@@ -120,7 +121,7 @@ class World:
         return self.people[login]
 
 
-HANDLERS = {generation.GENERATE: generation.run}
+HANDLERS = {generation.GENERATE: generation.run, bulk_handler.KIND: bulk_handler.run}
 """The background work that the demo world does itself."""
 
 

@@ -30,7 +30,18 @@ FORBIDDEN = {
     "portal": {"jobs", "cli", "demo", "bench", "tests"},
     "jobs": {"portal", "cli", "demo", "bench", "tests", "flask"},
     "cli": {"bench", "tests"},
-    "demo": {"portal", "jobs", "cli", "bench", "tests", "flask", "werkzeug", "wtforms", "gunicorn", "apscheduler"},
+    "demo": {
+        "portal",
+        "jobs",
+        "cli",
+        "bench",
+        "tests",
+        "flask",
+        "werkzeug",
+        "wtforms",
+        "gunicorn",
+        "apscheduler",
+    },
 }
 
 
@@ -102,7 +113,9 @@ def test_inside_the_engine_nobody_imports_upwards() -> None:
 
 def test_only_its_own_command_knows_the_demo_world() -> None:
     # `serve`, `up` and every other command import nothing of it, so that it never gets into an operator's books.
-    knowing = {path.name for path in _sources("cli") if any(n.split(".")[0] == "demo" for n in _imported_by(path))}
+    knowing = {
+        path.name for path in _sources("cli") if any(n.split(".")[0] == "demo" for n in _imported_by(path))
+    }
     assert knowing == {"demo.py"}
 
 
