@@ -93,7 +93,7 @@ def extend(db: Database, now: datetime) -> int:
 def _extend(conn: psycopg.Connection[Any], now: datetime) -> int:
     conn.execute("SELECT pg_advisory_xact_lock(hashtext('cardtone audit chain'))")
     rows = conn.execute(
-        f"SELECT {_ROW} FROM audit_pending p JOIN audit a ON a.id = p.audit_id ORDER BY a.id LIMIT %s",
+        f"SELECT {_ROW} FROM audit_pending p JOIN audit a ON a.id = p.audit_id ORDER BY p.audit_id LIMIT %s",
         (BATCH,),
     ).fetchall()
     if not rows:

@@ -216,6 +216,33 @@ def change_password(
     return identity
 
 
+def prove_password(
+    db: Database,
+    vault: Vault,
+    realm: Realm[I],
+    subject_id: int,
+    password: Secret,
+    address: str | None,
+    now: datetime,
+) -> Refusal | None:
+    """Have somebody who is logged in type their password again, before what a stolen session must not do.
+
+    Counted as a log-in is. Returns None where it was right, else a `Refusal`. Raises `NotFound` ("person_not_found").
+    """
+    with db.begin() as session:
+        row = session.get(realm.table, subject_id)
+        if row is None or not realm.let_in(session, row):
+            raise NotFound("person_not_found")
+    tried = take_try(db, vault, realm, row.login, address, now)
+    if isinstance(tried, Refusal):
+        return tried
+    if not is_right(db, realm, tried, password, address, now):
+        return Refusal("bad_credentials")
+    with db.begin() as session:
+        give_back(session, tried)
+    return None
+
+
 def proof_of(session: Session, realm: Realm[I], row: Any) -> bytes:
     """A digest that is another one as soon as somebody's password or second factor changes."""
     since = totp.is_on(session, realm.name, row.id)

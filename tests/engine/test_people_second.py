@@ -12,7 +12,7 @@ from sqlalchemy import select
 from engine.actor import CONSOLE
 from engine.db import Database
 from engine.errors import Conflict, Forbidden, NotFound, Unauthorized
-from engine.people import secondfactor, sessions, staff, totp
+from engine.people import entrance, secondfactor, sessions, staff, totp
 from engine.people.entrance import SecondNeeded
 from engine.people.staff import REALM, StaffIdentity
 from engine.refusal import Refusal
@@ -260,6 +260,17 @@ def test_guesses_at_giving_it_up_are_limited(db: Database, vault: Vault, ada: Ad
     ]
     assert answers[:5] == [Refusal("bad_credentials")] * 5
     assert answers[5:] == [Refusal("throttled", retry_after_s=2)] * 2
+
+
+def test_a_password_asked_for_again_counts_as_at_the_door(db: Database, vault: Vault, ada: Ada) -> None:
+    def again(password: Secret, address: str | None = None) -> Refusal | None:
+        return entrance.prove_password(db, vault, REALM, ada.identity.id, password, address, later(60))
+
+    assert [again(PASSWORD) for _ in range(8)] == [None] * 8
+    assert [again(WRONG) for _ in range(5)] == [Refusal("bad_credentials")] * 5
+    assert again(PASSWORD) == Refusal("throttled", retry_after_s=2)
+    with pytest.raises(NotFound):
+        entrance.prove_password(db, vault, REALM, 99, PASSWORD, None, NOW)
 
 
 def test_a_password_changed_by_its_owner_keeps_the_second_factor(
