@@ -104,7 +104,8 @@ def run(
         worker.ask_to_stop()
     timetable.stop()
     leadership.give_up()
-    left = [worker.stop(max(0.1, began + FAREWELL_S - time.monotonic())) for worker in workers]
+    deadline = time.monotonic() + FAREWELL_S
+    left = [worker.stop(max(0.1, deadline - time.monotonic())) for worker in workers]
     well = all(left)
     log.info("jobs_end", well=well, seconds=round(time.monotonic() - began, 1))
     return well
