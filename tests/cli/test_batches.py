@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import stat
 import threading
 from datetime import UTC, datetime
@@ -349,7 +350,7 @@ def test_cards_of_an_older_system_are_looked_at_and_then_imported(
         "Line 2, Card Number: a card with this number exists already.",
         "Line 3, Card Number: a card with this number exists already.",
     ]
-    assert again.err == "Nothing was imported: 2 problems in old.csv.\n"
+    assert json.loads(again.err)["message"] == "Nothing was imported: 2 problems in old.csv."
 
 
 def test_the_work_of_a_command_leaves_no_log_on_its_output(
@@ -364,4 +365,4 @@ def test_the_work_of_a_command_leaves_no_log_on_its_output(
     ran = create(cardtone, "--json")
     assert (ran.status, ran.out) == (1, "")
     assert "12345678" not in ran.err
-    assert ran.err.splitlines()[-1].startswith("Something went wrong inside Cardtone")
+    assert json.loads(ran.err.splitlines()[-1])["message"].startswith("Something went wrong inside Cardtone")
