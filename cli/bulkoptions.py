@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,41 +10,20 @@ import click
 from sqlalchemy import select
 
 from cli.app import Context
+from cli.cardsearch import OPTIONS, filter_of, filter_options
 from engine import house
 from engine.bulk.orders import FORMATS, VERBS, BulkOrder, Listed, read_list, serial_ranges
-from engine.cards.search import CUSTODY, CardFilter
-from engine.cards.status import STATUSES, end_of_day
+from engine.cards.search import CardFilter
 from engine.errors import InvalidInput
-from engine.funds.recharges import MOST
 from engine.money import parse_amount
 from engine.people.resellers import find_reseller
 from engine.phone import parse_caller
 from engine.schema import Batch
-from engine.stock.batches import find_batch
-
-_DAY = click.DateTime(["%Y-%m-%d"])
 
 
 def card_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Which cards: a filter, or a list."""
     for option in (
-        click.option("--batch", metavar="NAME", help="Cards of this batch."),
-        click.option(
-            "--status", "statuses", multiple=True, type=click.Choice(STATUSES), help="Any of these."
-        ),
-        click.option("--reseller", metavar="NAME", help="Cards in the stock of this reseller."),
-        click.option("--custody", multiple=True, type=click.Choice(CUSTODY), help="Any of these."),
-        click.option("--released/--held-back", default=None, help="Cards that may be used, or may not yet."),
-        click.option("--currency", metavar="CODE"),
-        click.option("--phone", metavar="CALLER", help="Cards that this caller is bound to."),
-        click.option("--created-from", type=_DAY, metavar="DAY"),
-        click.option("--created-to", type=_DAY, metavar="DAY", help="This day included, as with the others."),
-        click.option("--first-used-from", type=_DAY, metavar="DAY"),
-        click.option("--first-used-to", type=_DAY, metavar="DAY"),
-        click.option("--expires-from", type=_DAY, metavar="DAY"),
-        click.option("--expires-to", type=_DAY, metavar="DAY"),
-        click.option("--balance-from", metavar="AMOUNT"),
-        click.option("--balance-to", metavar="AMOUNT", help="This amount included."),
         click.option(
             "--all", "everything", is_flag=True, help="Every card, where no other option says which."
         ),
@@ -57,7 +35,7 @@ def card_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
     ):
         command = option(command)
-    return command
+    return filter_options(command)
 
 
 def verb_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,48 +80,8 @@ def _targets(context: Context, verb: str, given: dict[str, Any]) -> CardFilter |
 
 
 def _filter(context: Context, given: dict[str, Any]) -> CardFilter:
-    batch_id = reseller_id = phone = None
-    if given["batch"]:
-        with context.db.begin() as session:
-            batch_id = find_batch(session, given["batch"]).id
-    if given["reseller"]:
-        reseller_id = find_reseller(context.db, given["reseller"]).id
-    if given["phone"]:
-        phone = _caller(context, given["phone"])
-    return CardFilter(
-        batch_id=batch_id,
-        reseller_id=reseller_id,
-        phone=phone,
-        statuses=given["statuses"],
-        custody=given["custody"],
-        released=given["released"],
-        currency=given["currency"].upper() if given["currency"] else None,
-        created=_days(context, given, "created"),
-        first_used=_days(context, given, "first_used"),
-        expires=_days(context, given, "expires"),
-        balance=_balances(given),
-    )
-
-
-def _days(
-    context: Context, given: dict[str, Any], name: str
-) -> tuple[datetime | None, datetime | None] | None:
-    """From the beginning of the first day to the end of the last, in the operator's zone."""
-    first, last = given[f"{name}_from"], given[f"{name}_to"]
-    if first is None and last is None:
-        return None
-    zone = house.current(context.db).zone
-    before: date | None = date.fromordinal(first.toordinal() - 1) if first else None
-    return end_of_day(before, zone) if before else None, end_of_day(last.date(), zone) if last else None
-
-
-def _balances(given: dict[str, Any]) -> tuple[int | None, int | None] | None:
-    first, last = given["balance_from"], given["balance_to"]
-    if first is None and last is None:
-        return None
-    low = None if first is None else parse_amount(first, field="balance", allow_negative=True)
-    high = None if last is None else parse_amount(last, field="balance", allow_negative=True)
-    return low, None if high is None else min(high, MOST) + 1
+    names = [option.removeprefix("--").replace("-", "_") for option, _, _ in OPTIONS]
+    return filter_of(context, {name: given[name] for name in names})
 
 
 def _params(context: Context, verb: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from engine.cards.searchpage import ORDERS, CardList, CardRow
 from engine.cards.status import STATUSES
 from engine.money import format_amount
 
-_OPTIONS = (
+OPTIONS = (
     ("--number", "NUMBER", "The card with this number."),
     ("--serial", "SERIAL", "The card with this serial."),
     ("--serial-from", "SERIAL", "Serials from this one on."),
@@ -45,7 +45,7 @@ _OPTIONS = (
 
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say which cards; `filter_of` reads them."""
-    for name, metavar, words in reversed(_OPTIONS):
+    for name, metavar, words in reversed(OPTIONS):
         command = click.option(name, metavar=metavar, help=words)(command)
     return command
 
