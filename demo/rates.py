@@ -24,7 +24,7 @@ _ROOM_FIXED, _ROOM_MOBILE = 3, 5
 
 # Countries with a cheaper night: peak and off-peak hours, every day.
 _NIGHTS = frozenset({"44", "49", "52", "57", "63", "91", "234", "502", "880"})
-_SHARED = {"1": "US and Canada", "7": "Russia and Kazakhstan", "247": "Ascension Island"}
+_SHARED = {"1": "US and Canada", "7": "Russia and Kazakhstan", "247": "Ascension Island", "383": "Kosovo"}
 _AMERICAS = frozenset({"1", *(str(code) for code in range(51, 59)), *(str(code) for code in range(500, 600))})
 _EUROPE = frozenset(
     {*(str(code) for code in range(30, 50)), *(str(code) for code in range(350, 390)), "420", "421", "423"}
