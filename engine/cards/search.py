@@ -133,8 +133,9 @@ def card_of_number(db: Database, number: str) -> int | None:
     plain = number.replace(" ", "").replace("-", "")
     if not _NUMBER.fullmatch(plain):
         return None
-    with db.begin() as session:
-        return session.scalar(select(Card.id).where(Card.number == plain))
+    with db.connection() as conn:
+        row = conn.execute("SELECT id FROM card WHERE number = %(number)s", {"number": plain}).fetchone()
+    return None if row is None else row.id
 
 
 # --- as plain values ---

@@ -232,7 +232,7 @@ class Asked:
                 beyond = f"({key}, card.id) {'<' if self.down else '>'} (%(key)s, %(id)s::bigint)"
         statement = f"""
             SELECT {SHOWN.format(of="found")} FROM (
-                SELECT ids.card_id, kept.* FROM ({source.ids()}) AS ids {copied}
+                SELECT ids.card_id, kept.* FROM ({source.ids()} OFFSET 0) AS ids {copied}
                 {kept("ids.card_id", self.search.check, f"{key} AS key, {COLUMNS}", f"{more} AND {beyond}")}
                 ORDER BY {self._way} LIMIT {wanted}
             ) AS found ORDER BY {self._way}
