@@ -128,7 +128,9 @@ def settle(
     with db.connection() if conn is None else nullcontext(conn) as conn:
         if usage.cost <= call.hold:
             values |= {"charged": usage.cost, "flags": list(usage.flags)}
-            write = sql.END_WRITE if call.token is None else sql.END_TOKEN_WRITE
+            # Enrolled since it was read? Then the catch-up finds what this one doesn't note.
+            plain = sql.END_WRITE if call.token is None else sql.END_TOKEN_WRITE
+            write = sql.END_ENROLLED_WRITE if call.enrolled else plain
             if swept:
                 values |= {"confirmed_s": call.confirmed_s, "was_answered_at": call.answered_at}
                 write = sql.SWEEP_WRITE
@@ -140,7 +142,7 @@ def settle(
                 charged = min(usage.cost, call.hold + funds.balance - funds.held)
                 loss = ("overrun_loss",) if charged < usage.cost else ()
                 values |= {"charged": charged, "flags": [*usage.flags, *loss]}
-                write = sql.END_OVERRUN_WRITE if loss else sql.END_TOKEN_WRITE
+                write = sql.END_OVERRUN_WRITE if loss else sql.END_ENROLLED_WRITE
                 done = write.one(conn, values)
     if done is None:
         return None

@@ -52,6 +52,7 @@ AUTHORIZE_WRITE = Statement(f"""
 FIND_LIVE = Statement("""
     SELECT call.*, TRUE AS live, c.balance, c.held, c.currency, c.first_used_at,
         c.locked_at IS NOT NULL OR c.damaged_at IS NOT NULL AS stopped,
+        EXISTS (SELECT 1 FROM auto_recharge_member m WHERE m.card_id = call.card_id) AS enrolled,
         (SELECT revision FROM settings_head WHERE id = 1) AS revision
     FROM call JOIN card c ON c.id = call.card_id
     WHERE call.switch_id = %(switch_id)s AND call.call_ref = %(call_ref)s
@@ -116,8 +117,7 @@ _END = """
         RETURNING call.*
     ),
     settled AS ({settle}),
-    entry AS ({entries}),
-    {crossings}{kept_token}
+    entry AS ({entries}){crossings}{kept_token}
     INSERT INTO cdr (
         card_id, ended_at, id, switch_id, currency, duration_ms, duration_s, billed_s, cost, charged, balance_after,
         cause, flags, {rated}
@@ -129,13 +129,13 @@ _END = """
 """
 
 
-def _end(entries: str, kept_token: str = "", unmoved: str = "") -> Statement:
+def _end(entries: str, kept_token: str = "", unmoved: str = "", *, crossings: bool = True) -> Statement:
     return Statement(
         _END.format(
             lock=ledger.LOCK_CARD,
             settle=ledger.SETTLE,
             entries=entries,
-            crossings=ledger.CALL_CROSSINGS,
+            crossings=f",\n    {ledger.CALL_CROSSINGS}" if crossings else "",
             kept_token=kept_token,
             unmoved=unmoved,
             rated=_RATED,
@@ -144,11 +144,14 @@ def _end(entries: str, kept_token: str = "", unmoved: str = "") -> Statement:
     )
 
 
-END_WRITE = _end(ledger.SETTLE_ENTRY)
+END_WRITE = _end(ledger.SETTLE_ENTRY, crossings=False)
 """End a call whose hold covers its cost: hold released, cost taken, entry and CDR written, call gone; or nothing."""
 
-END_TOKEN_WRITE = _end(ledger.SETTLE_ENTRY, _KEEP_ALIVE)
+END_TOKEN_WRITE = _end(ledger.SETTLE_ENTRY, _KEEP_ALIVE, crossings=False)
 """The same for a call that a card_token opened, and which kept it alive."""
+
+END_ENROLLED_WRITE = _end(ledger.SETTLE_ENTRY, _KEEP_ALIVE)
+"""The same for a card that auto-recharge rules watch. Most cards have none, and are spared the table of crossings."""
 
 END_OVERRUN_WRITE = _end(ledger.OVERRUN_ENTRIES, _KEEP_ALIVE)
 """The same where the operator bears a part. Run under the card's lock, with a charge computed under it."""
@@ -169,7 +172,7 @@ FIRST_USE_READ = Statement("""
 """)
 
 SWEEP_READ = Statement("""
-    SELECT call.*, TRUE AS live, c.balance, c.held, c.currency, c.first_used_at
+    SELECT call.*, TRUE AS live, TRUE AS enrolled, c.balance, c.held, c.currency, c.first_used_at
     FROM call JOIN card c ON c.id = call.card_id
     WHERE call.sweep_after <= %(now)s ORDER BY call.sweep_after LIMIT %(limit)s
 """)
