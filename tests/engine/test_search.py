@@ -206,7 +206,7 @@ def test_the_conditions_and_the_pages_find_what_a_plain_filter_finds(
     cards, dice = _cards(world), random.Random(11)
     assert {status_of(card, NOW) for card, _ in cards} == set(STATUSES)
     found_some = 0
-    for turn in range(scaled(1500, 150)):
+    for turn in range(scaled(1500, 100)):
         # Walks as short as that go through every way to look: on, over to the narrowest criterion, and giving up.
         monkeypatch.setattr(searchwalk, "FIRST_WALK", dice.choice((3, 40, 5000)))
         monkeypatch.setattr(searchwalk, "GATHERED", dice.choice((5, 60, 5000)))
