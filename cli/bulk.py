@@ -228,7 +228,7 @@ def _preview_text(verb: str, seen: Preview) -> str:
 
 
 def _why(code: str) -> str:
-    return sentence(EngineError(code), name="of the card", high=1, field="amount")
+    return sentence(code, name="of the card", high=1, field="amount")
 
 
 def _file(context: Context, run: views.RunView) -> ExportFile | None:

@@ -303,7 +303,7 @@ BULK: Sentences = {
     "export_gone": "The file of this run is not there any more; export again.",
     "list_empty": "The list is empty.",
     "listed_twice": "A card stands in the list twice; bind its second caller by another list.",
-    "bad_line": "Line {line}: {why}",
+    "bad_line": "Line {line}: {why}.",
     "callers_missing": "Say which callers: a list of cards with a caller each, or one caller to take off.",
     "callers_unwanted": "Give the callers in the list or one for all the cards, not both, and only for binding.",
     "pinless_once": "A caller is PINless for one card at a time; give each card another caller.",

@@ -16,7 +16,7 @@ from engine.cards.lifecycle import MOST_CALLS, MOST_DAYS, check_whole
 from engine.cards.search import CardFilter
 from engine.cards.serials import card_id_of
 from engine.cards.timeline import checked_reason
-from engine.errors import EngineError, InvalidInput
+from engine.errors import InvalidInput
 from engine.funds.recharges import MOST
 from engine.idempotency import fingerprint
 from engine.messages import sentence
@@ -294,10 +294,12 @@ def _caller(written: str, country: str | None) -> str:
     return e164
 
 
-def _wrong_line(line: int, error: EngineError) -> InvalidInput:
+def _wrong_line(line: int, error: InvalidInput) -> InvalidInput:
     if not line:
-        return error if isinstance(error, InvalidInput) else InvalidInput(error.code, **error.data)
-    return InvalidInput("bad_line", field="list", line=line, why=sentence(error), problem=error.code)
+        return error
+    return InvalidInput(
+        "bad_line", field="list", line=line, why=sentence(error).removesuffix("."), problem=error.code
+    )
 
 
 def missing_card(listed: Listed, at: int) -> InvalidInput:

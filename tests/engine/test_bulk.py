@@ -19,6 +19,7 @@ from engine.bulk.runs import Expected, cancel, confirm, consent_facts, resume
 from engine.bulk.views import list_runs, refused, refused_csv, show
 from engine.cards import lifecycle
 from engine.cards.search import CardFilter
+from engine.cards.serials import serial_of
 from engine.db import Database
 from engine.errors import Conflict, ConsentNeeded, EngineError, Forbidden, InvalidInput, NotFound
 from engine.funds import recharges
@@ -128,10 +129,11 @@ def test_a_list_is_read_and_its_mistakes_are_told_with_their_line(
     with pytest.raises(InvalidInput, match="bad_line") as told:
         read_list(f"{serials[0]}\n10000000000\n")
     assert told.value.data["line"] == 2
-    unknown = read_list(f"{serials[0]}\n{scenes.serial_of(2_000_000_000)}\n{serials[1]}")
-    for act in (preview, confirm):
+    unknown = read_list(f"{serials[0]}\n{serial_of(2_000_000_000)}\n{serials[1]}")
+    order = BulkOrder("unlock", unknown)
+    for act in (lambda: preview(db, order, LATER), lambda: confirm(db, order, OPERATOR, LATER)):
         with pytest.raises(InvalidInput, match="bad_line") as told:
-            act(db, BulkOrder("unlock", unknown), *([OPERATOR] if act is confirm else []), LATER)
+            act()
         assert (told.value.data["line"], told.value.data["problem"]) == (2, "card_not_found")
     with pytest.raises(InvalidInput, match="cards_not_found"):
         preview(db, BulkOrder("unlock", Listed((cards[0].id, 2_000_000_000))), LATER)

@@ -81,13 +81,13 @@ def disturb(db: Database, dice: random.Random, left: int, right: int) -> None:
     ends = [
         end_of_day((NOW + timedelta(days=days)).date(), zone_of(Settings())) for days in (-9, -3, -1, 0, 8)
     ]
-    values = {
+    callers: list[str] = dice.choice([[], [CALLER], [OTHER], [OTHER]])
+    values: dict[str, Any] = {
         "locked_by": dice.choice([None, None, "staff:7", "failures"]),
         "damaged": dice.random() < 0.2,
         "expires_at": dice.choice([None, *ends, NOW + timedelta(minutes=7)]),
         "used": dice.random() < 0.5,
         "concurrency": dice.choice([1, 2]),
-        "callers": dice.choice([[], [CALLER], [OTHER], [OTHER]]),
         "at": NOW,
     }
     with db.begin() as session:
@@ -100,9 +100,9 @@ def disturb(db: Database, dice: random.Random, left: int, right: int) -> None:
                     " damaged_by = CASE WHEN :damaged THEN 'staff:7' END, expires_at = :expires_at,"
                     " first_used_at = CASE WHEN :used THEN CAST(:at AS timestamptz) END WHERE id = :id"
                 ),
-                {**{name: value for name, value in values.items() if name != "callers"}, "id": card_id},
+                {**values, "id": card_id},
             )
-            for caller in values["callers"]:  # type: ignore[attr-defined]
+            for caller in callers:
                 session.execute(
                     text(
                         "INSERT INTO binding (card_id, caller, created_at, created_by)"
