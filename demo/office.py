@@ -63,9 +63,9 @@ def agenda(office: Office) -> list[Task]:
         (70, 14.0, lambda: _deposit(world, FUNDING, "1500.00", 70)),
         (26, 7.0, lambda: _bulk(office, "extend", "promo", 26, "Network was down for a day", days=14)),
         (
-            66,
+            56,
             7.0,
-            lambda: _bulk(office, "recharge", "latin", 66, "Holiday present", amount=usd("1.00"), bonus=0),
+            lambda: _bulk(office, "recharge", "latin", 56, "Holiday present", amount=usd("1.00"), bonus=0),
         ),
         (
             74,
