@@ -506,7 +506,7 @@ def test_a_card_is_what_a_model_of_plain_dicts_says(db: Database, vault: Vault) 
         world = World(db, vault)
 
     lives = settings(
-        max_examples=scaled(2_000, 50),
+        max_examples=scaled(2_000, 30),
         stateful_step_count=50,
         deadline=None,
         suppress_health_check=list(HealthCheck),
