@@ -2,7 +2,7 @@
 
 A command is a privileged act of a person. `@command("card.lock")` gives it its name, which is also the action of its
 audit row and the permission that the table below grants; whoever is not in the table is refused before anything is
-read. The system and the machine's own command line may do everything.
+read, and a cardholder (whose actor's id is their card's) reaches no other card. The system and the machine's own command line may do everything.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 from engine.actor import Actor
-from engine.errors import Forbidden
+from engine.errors import Forbidden, NotFound
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,6 +23,8 @@ ADMIN, OPERATOR, SUPPORT, FINANCE, AUDITOR = "admin", "operator", "support", "fi
 STAFF_ROLES = (ADMIN, OPERATOR, SUPPORT, FINANCE, AUDITOR)
 OWNER, CLERK = "reseller.owner", "reseller.clerk"
 CARDHOLDER = "cardholder"
+_OWN_CARD = ("card_id", "from_id")
+"""By these names a command takes the card it is done to, or takes from."""
 
 _ALL = STAFF_ROLES
 _DESK = (ADMIN, OPERATOR, SUPPORT)
@@ -189,12 +191,19 @@ def command(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         raise LookupError(f"nobody may {name}: it is missing in PERMISSIONS")
 
     def mark(function: Callable[P, T]) -> Callable[P, T]:
-        place = list(inspect.signature(function).parameters).index("actor")
+        signature = inspect.signature(function)
+        place = list(signature.parameters).index("actor")
+        own = next((given for given in _OWN_CARD if given in signature.parameters), None)
 
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> T:
             actor: Any = kwargs["actor"] if "actor" in kwargs else args[place]
             require(actor, name)
+            if actor.kind == CARDHOLDER:
+                # A holder acts on the card they proved, and on no other; which others there are is not told.
+                given = None if own is None else signature.bind(*args, **kwargs).arguments.get(own)
+                if actor.id is None or given != actor.id:
+                    raise NotFound("card_not_found")
             return function(*args, **kwargs)
 
         if name in COMMANDS:

@@ -6,14 +6,21 @@ What each command does for whom is in test_commands.py; here it is held that non
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.actor import Actor
-from engine.errors import Forbidden
+from engine.cards import binding, lifecycle
+from engine.db import Database
+from engine.errors import Forbidden, NotFound
+from engine.funds import transfers
 from engine.permissions import CARDHOLDER, CLERK, OWNER, PERMISSIONS, STAFF_ROLES, may, require, role_of
+from engine.vault import Vault
+from tests import scenes
+from tests.scenes import NOW
 
 ENGINE = Path(__file__).parents[2] / "engine"
 
@@ -122,3 +129,20 @@ def test_no_made_up_role_opens_a_door(kind: str, role: str) -> None:
             continue
         with pytest.raises(Forbidden):
             require(actor, permission)
+
+
+def test_a_holder_reaches_their_own_card_and_no_other(db: Database, vault: Vault) -> None:
+    mine, other = scenes.batch(db, vault, 2, binding="multi", max_bound=2)
+    holder = Actor("cardholder", mine.id)
+    by: dict[str, Any] = {"actor": holder, "now": NOW}
+    acts: list[Callable[[], object]] = [
+        lambda: lifecycle.lock(db, card_id=other.id, reason="x", **by),
+        lambda: binding.bind(db, card_id=other.id, caller="491711234567", **by),
+        lambda: binding.unbind(db, card_id=other.id, caller="491711234567", **by),
+        lambda: transfers.transfer(db, from_id=other.id, to_id=mine.id, **by),
+        lambda: lifecycle.lock(db, card_id=other.id, reason="x", actor=Actor("cardholder"), now=NOW),
+    ]
+    for act in acts:
+        with pytest.raises(NotFound, match="card_not_found"):
+            act()
+    assert lifecycle.lock(db, card_id=mine.id, reason="lost", **by).changed
