@@ -2,7 +2,8 @@
 
 A command is a privileged act of a person. `@command("card.lock")` gives it its name, which is also the action of its
 audit row and the permission that the table below grants; whoever is not in the table is refused before anything is
-read, and a cardholder (whose actor's id is their card's) reaches no other card. The system and the machine's own command line may do everything.
+read, and a cardholder (whose actor's id is their card's) reaches no other card. The system and the machine's own
+command line may do everything.
 """
 
 from __future__ import annotations
