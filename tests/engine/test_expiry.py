@@ -154,7 +154,7 @@ def test_a_killed_run_is_gone_on_with(
     expiring(db, vault, count)
     fall_due(db)
     for kill in range(scaled(10, 3)):
-        process = start(_tell_until_killed, database_url, count // 40 + kill)
+        process = start(_tell_until_killed, database_url, count // 100 + kill)
         process.join(30)
         assert process.exitcode == -signal.SIGKILL
     monkeypatch.setattr(expiry, "CHUNK", 100)

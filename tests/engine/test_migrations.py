@@ -51,7 +51,8 @@ def fill(url: str) -> None:
             " binding, max_bound, auto_bind, pinless, concurrency, destination_rules_id, language, release, created_by,"
             " created_at, ready_at, maintenance_fee, maintenance_days)"
             " VALUES ('May', 'calling', 3, %s, %s, 3, 5000000, 'USD', 1, '', 12, FALSE, 8, 90, 'first_use',"
-            " 'authentication', 30, 'single', 1, FALSE, FALSE, 1, 1, 'en', 'generation', 'console', %s, %s, 100000, 30)",
+            " 'authentication', 30, 'single', 1, FALSE, FALSE, 1, 1, 'en', 'generation', 'console', %s, %s, 100000,"
+            " 30)",
             [CARDS[0], CARDS[-1], NOW, NOW],
         )
         for card in CARDS:
