@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 from psycopg.types.json import Jsonb
 from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
 from engine import settings
@@ -271,9 +272,10 @@ def mark_of(session: Session, job: str) -> dict[str, Any]:
 
 def keep_mark(session: Session, job: str, mark: dict[str, Any]) -> None:
     """Keep something until the next run, in the caller's transaction."""
-    state = session.get(JobState, job) or JobState(job=job)
-    state.mark = mark
-    session.add(state)
+    kept = insert(JobState).values(job=job, mark=mark)
+    session.execute(
+        kept.on_conflict_do_update(index_elements=[JobState.job], set_={"mark": kept.excluded.mark})
+    )
 
 
 def paused_jobs(db: Database) -> set[str]:

@@ -3,10 +3,13 @@
 A quarter is counted as a whole, again and again while rows may still come into it, and its old count goes in the same
 transaction: so counting twice, or after a kill, changes nothing. Each row of the books counts in the quarter of its own
 time; the end of a call that came after the sweep counts, as a difference, when it came.
+
+Failed tries are kept only so long (`engine.reports.pruning`). A quarter whose rows were pruned keeps its last count.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
@@ -16,9 +19,26 @@ from engine import jobruns
 from engine.db import Database
 
 QUARTER = timedelta(minutes=15)
-_JOB = "aggregates"
+DEEP_EVERY = timedelta(minutes=5)
+DEEP_OVERLAP = timedelta(hours=3)
+"""Less often than every minute, further back: for what was committed long after the time that it bears, as by bulk
+commands, which date all that they do by their beginning."""
+_JOB, _RECOUNT, _PRUNING = "aggregates", "recount", "pruning"
 _STEP = timedelta(days=1)
 _RECOUNTED = timedelta(days=2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What a count leaves for the next: where that begins, and when one last looked far back, once it has ended."""
+
+    here: datetime
+    deep: datetime | None
+    deep_before: str | None
+
+    def at(self, stop: datetime, end: datetime) -> dict[str, str | None]:
+        deep = self.deep.isoformat() if self.deep is not None and stop >= end else self.deep_before
+        return {"counted": min(stop, self.here).isoformat(), "deep": deep}
 
 
 def quarter_of(at: datetime) -> datetime:
@@ -29,20 +49,26 @@ def quarter_of(at: datetime) -> datetime:
 def aggregate(db: Database, now: datetime) -> int:
     """Count the open quarter and the one before it, and all since the last time; returns how many.
 
-    The first time everything is counted. A day at a time, so that a kill costs a day at most. Where the clock was ahead
-    and was put back, what was written meanwhile is counted, too.
+    The first time everything is counted; every few minutes the last hours are. A day at a time, so that a kill costs a
+    day at most. Where the clock was ahead and was put back, what was written meanwhile is counted, too.
     """
     with db.begin() as session:
-        until = jobruns.mark_of(session, _JOB).get("counted")
+        kept = jobruns.mark_of(session, _JOB)
+        until, deep = kept.get("counted"), kept.get("deep")
         begin = _earliest(session, now) if until is None else datetime.fromisoformat(until)
     if begin is None:
         return 0
     here = quarter_of(now)
-    return _count(db, min(begin, here) - QUARTER, max(begin, here) + QUARTER, here)
+    start = min(begin, here) - QUARTER
+    looked = now if deep is None else datetime.fromisoformat(deep)
+    is_due = deep is None or not timedelta(0) <= now - looked < DEEP_EVERY
+    if is_due and until is not None:
+        start = min(start, quarter_of(min(looked, now) - DEEP_OVERLAP))
+    return _count(db, start, max(begin, here) + QUARTER, _Mark(here, now if is_due else None, deep))
 
 
 def recount(db: Database, now: datetime) -> int:
-    """Count the last two days again, for what came late, and the sales and activations of all time.
+    """Count the two days before the last recount and all since again, for what came late, and the stock of all time.
 
     A sale that is taken back, or told later, changes a day long ago. Returns how many quarters were counted.
     """
@@ -50,31 +76,60 @@ def recount(db: Database, now: datetime) -> int:
     with db.begin() as session:
         _lock(session)
         _count_stock(session, datetime(1970, 1, 1, tzinfo=UTC), here + QUARTER)
-    return _count(db, here - _RECOUNTED, here + QUARTER, None)
+        last = jobruns.mark_of(session, _RECOUNT).get("at")
+    begin = min(here, here if last is None else quarter_of(datetime.fromisoformat(last))) - _RECOUNTED
+    counted = _count(db, begin, here + QUARTER, None)
+    with db.begin() as session:
+        jobruns.keep_mark(session, _RECOUNT, {"at": now.isoformat()})
+    return counted
 
 
 def count_everything(db: Database, now: datetime) -> int:
     """Count all quarters again, for whoever wrote books with past times. Returns how many."""
     with db.begin() as session:
         begin = _earliest(session, now)
-    return 0 if begin is None else _count(db, begin, quarter_of(now) + QUARTER, quarter_of(now))
+    mark = _Mark(quarter_of(now), now, None)
+    return 0 if begin is None else _count(db, begin, quarter_of(now) + QUARTER, mark)
 
 
-def _count(db: Database, begin: datetime, end: datetime, mark: datetime | None) -> int:
-    """Count the quarters of a span; `mark`: where the next count begins, kept as far as this one gets."""
+def settle_tries(db: Database, before: datetime, now: datetime) -> datetime:
+    """Count all, and from now on no more the quarters before a time, whose failed tries are to be deleted.
+
+    Returns the beginning of the quarter that `before` is in: only what is older may be deleted.
+    """
+    aggregate(db, now)
+    first = quarter_of(before)
+    with db.begin() as session:
+        _lock(session)  # whoever counts just now ends before anything is deleted
+        settled = max(first, _settled(session) or first)
+        jobruns.keep_mark(session, _PRUNING, {"tries_before": settled.isoformat()})
+    return first
+
+
+def _settled(session: Session) -> datetime | None:
+    """From where on failed tries are counted; None: all of them."""
+    before = jobruns.mark_of(session, _PRUNING).get("tries_before")
+    return None if before is None else datetime.fromisoformat(before)
+
+
+def _count(db: Database, begin: datetime, end: datetime, mark: _Mark | None) -> int:
+    """Count the quarters of a span, and keep the mark as far as this one gets."""
     start = begin
     while start < end:
         stop = min(start + _STEP, end)
         with db.begin() as session:
             _lock(session)
             for table, statement in _STATEMENTS.items():
+                first = start
+                if table == "attempt_bucket":
+                    first = max(start, _settled(session) or start)
                 session.execute(
-                    text(f"DELETE FROM {table} WHERE at >= :start AND at < :stop"), _span(start, stop)
+                    text(f"DELETE FROM {table} WHERE at >= :start AND at < :stop"), _span(first, stop)
                 )
-                session.execute(statement, _span(start, stop))
+                session.execute(statement, _span(first, stop))
             _count_stock(session, start, stop)
             if mark is not None:
-                jobruns.keep_mark(session, _JOB, {"counted": min(stop, mark).isoformat()})
+                jobruns.keep_mark(session, _JOB, mark.at(stop, end))
         start = stop
     return int((end - begin) / QUARTER)
 

@@ -17,6 +17,7 @@ from engine import settings
 from engine.db import Database
 from engine.errors import EngineUnavailable
 from engine.migrations.partitions import month_start
+from engine.reports import buckets
 
 ANSWERS_DAYS = 60
 """The documents themselves (ledger entries, payments) remember their keys for ever."""
@@ -29,7 +30,7 @@ def prune(db: Database, now: datetime) -> dict[str, int]:
     """Delete all that was kept long enough, a few thousand rows at a time; how many of what."""
     with db.begin() as session:
         rules = settings.load(session)
-    tries_before = now - timedelta(days=rules.attempts_days)
+    tries_before = buckets.settle_tries(db, now - timedelta(days=rules.attempts_days), now)
     over_before = now - timedelta(days=rules.work_days)
     return {
         "months_of_tries": drop_months_of_tries(db, tries_before),

@@ -11,11 +11,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import text
 
+from engine import settings
 from engine.calls.sweep import sweep
 from engine.db import Database
 from engine.errors import InvalidInput
 from engine.funds.recharges import recharge
-from engine.reports import buckets, traffic
+from engine.reports import buckets, pruning, traffic
 from engine.reports.traffic import Span
 from engine.schema import Attempt
 from engine.stock import custody
@@ -211,11 +212,71 @@ def test_a_row_that_came_after_its_quarter_was_counted_is_counted_all_the_same(d
     ahead = now + timedelta(days=3, hours=1)
     fail(now + timedelta(days=1))
     fail(ahead)
-    assert buckets.aggregate(db, ahead) == 3 * 96 + 4 + 2
+    assert buckets.aggregate(db, ahead) == 3 * 96 + 4 + 3 * 4 + 1, "and three hours further back"
     assert counted() == 5
     fail(ahead - timedelta(hours=1))
     buckets.aggregate(db, ahead - timedelta(hours=1))
     assert counted() == 6
+
+
+def test_what_is_committed_long_after_its_time_is_counted_within_minutes(db: Database, vault: Vault) -> None:
+    """As what a bulk command does, all of which bears the time of its beginning."""
+    card = scenes.card(db, vault)
+    began = scenes.NOW + timedelta(hours=1)
+    for minute in range(100):
+        buckets.aggregate(db, began + timedelta(minutes=minute))
+    recharge(db, card_id=card.id, amount=USD("3.00"), actor=scenes.OPERATOR, now=began)
+    counts = [buckets.aggregate(db, began + timedelta(minutes=100 + minute)) for minute in range(6)]
+    assert raw(db, "SELECT at, payments, amount FROM payment_bucket") == [(began, 1, USD("3.00"))]
+    assert sorted(counts)[:4] == [2, 2, 2, 2], "most looks are short"
+    # It was the last thing before a stop of four days, and nothing counted it.
+    recharge(db, card_id=card.id, amount=USD("1.00"), actor=scenes.OPERATOR, now=began)
+    buckets.aggregate(db, began + timedelta(days=4))
+    assert raw(db, "SELECT payments FROM payment_bucket") == [(2,)]
+
+
+def test_a_recount_reaches_back_to_two_days_before_the_last(db: Database, vault: Vault) -> None:
+    card = scenes.card(db, vault)
+    now = scenes.NOW + timedelta(days=10)
+    buckets.recount(db, now)
+    buckets.aggregate(db, now)
+    recharge(db, card_id=card.id, amount=USD("3.00"), actor=scenes.OPERATOR, now=now - timedelta(days=1))
+    buckets.aggregate(db, now + timedelta(days=5))
+    assert raw(db, "SELECT payments FROM payment_bucket") == []
+    buckets.recount(db, now + timedelta(days=5))
+    assert raw(db, "SELECT payments FROM payment_bucket") == [(1,)]
+
+
+def test_failed_tries_stay_counted_when_they_are_deleted(db: Database) -> None:
+    def keep(days: int) -> None:
+        with db.begin() as session:
+            settings.put(session, "attempts_days", days)
+
+    def fail(moment: datetime) -> None:
+        with db.begin() as session:
+            session.add(Attempt(at=moment, door="http", source="switch:1", reason="wrong_password"))
+
+    def counted() -> int:
+        return sum(line.attempts for line in traffic.failures(db, EVER))
+
+    now = scenes.NOW
+    keep(1)
+    for minute in range(0, 60, 10):
+        fail(now + timedelta(minutes=minute))
+    later = now + timedelta(days=1, minutes=37)
+    assert pruning.prune(db, later)["tries"] == 3, "whole quarters, although nobody had counted them before"
+    assert counted() == 6
+    for count in (buckets.recount, buckets.aggregate, buckets.count_everything):
+        count(db, later)
+        assert counted() == 6
+    # To keep them longer brings none of them back.
+    keep(90)
+    assert pruning.prune(db, later)["tries"] == 0
+    buckets.recount(db, later)
+    assert counted() == 6
+    fail(now + timedelta(minutes=31))
+    buckets.recount(db, later)
+    assert counted() == 7, "what is still there is still counted"
 
 
 def test_traffic_is_grouped_and_its_ratios_are_whole_numbers(db: Database, vault: Vault) -> None:
