@@ -26,6 +26,8 @@ from engine.refusal import Refusal
 from engine.vault import Secret, Vault, new_token, token_digest
 
 MAX_TURNS = 5
+MOST_SOURCES = 50
+"""As many callers, and as many browsers, are known to a card at most."""
 
 _FIND = access.card_queries()
 
@@ -173,14 +175,29 @@ def admit(db: Database, presented: Presented, row: Any) -> Refusal | None:
         if starts:
             start_validity(session, row, presented.house.zone, presented.now, presented.asker.name)
         if knows:
-            session.execute(
-                text(
-                    "INSERT INTO known_source (card_id, source, first_right_at) VALUES (:id, :source, :now)"
-                    " ON CONFLICT DO NOTHING"
-                ),
-                {"id": row.id, "source": source, "now": presented.now},
-            )
+            _know(session, row.id, source, presented.now)
     return None
+
+
+def _know(session: Session, card_id: int, source: str, now: datetime) -> None:
+    """Keep a source as known to the card, and the newest of its kind only: a browser can have a new id every time."""
+    values = {"id": card_id, "source": source, "now": now, "most": MOST_SOURCES}
+    session.execute(_KNOW, values)
+    session.execute(_FORGET, values)
+
+
+_KNOW = text(
+    "INSERT INTO known_source (card_id, source, first_right_at) VALUES (:id, :source, :now) ON CONFLICT DO NOTHING"
+)
+_FORGET = text(
+    """
+    DELETE FROM known_source WHERE card_id = :id AND source IN (
+        SELECT source FROM known_source
+        WHERE card_id = :id AND split_part(source, ':', 1) = split_part(:source, ':', 1)
+        ORDER BY first_right_at DESC, source = :source DESC OFFSET :most
+    )
+    """
+)
 
 
 def _lift_lock(session: Session, card_id: int, now: datetime) -> bool:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, text
 
-from engine.cards.authentication import Authenticated
+from engine.cards.authentication import MOST_SOURCES, Authenticated
 from engine.cards.weblogin import CardProof, log_in_card
 from engine.db import Database
 from engine.people import sessions
@@ -230,6 +230,27 @@ def test_of_a_browsers_id_only_a_digest_is_kept(db: Database, web: Web, card: Te
         sources = session.scalars(select(KnownSource.source)).all()
     assert [source.split(":")[0] for source in sources] == ["browser"]
     assert HOME not in sources[0]
+
+
+def test_of_browsers_that_change_their_id_a_card_knows_the_newest(
+    db: Database, web: Web, card: TestCard
+) -> None:
+    phone = Line(db, web.vault, scenes.switch(db))
+    assert isinstance(phone.authenticate(card, caller="442079460000"), Authenticated)
+    ok(web.log_in(card))
+    for number in range(MOST_SOURCES + 5):
+        ok(web.later(1).log_in(card, browser=f"changing-browser-{number}"))
+    kept = known(db)
+    assert len(kept) == MOST_SOURCES + 1
+    assert kept[0].startswith("caller:"), "they crowd no phone out"
+    ok(web.log_in(card))
+    assert len(known(db)) == MOST_SOURCES + 1
+
+
+def known(db: Database) -> list[str]:
+    """The sources that any card knows, the oldest first."""
+    with db.begin() as session:
+        return list(session.scalars(select(KnownSource.source).order_by(KnownSource.first_right_at)))
 
 
 @pytest.mark.parametrize("unfit", ["", "\x00", "not an address", "9" * 10_000])
