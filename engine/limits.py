@@ -14,6 +14,7 @@ that begin with a failure. A success clears no window, or one's own card would c
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -83,6 +84,20 @@ class Counter:
     def in_window(self, now: datetime) -> int:
         """The failures of the window that is open now."""
         return self.failures if _seconds_left(self.window_ends_at, now) else 0
+
+
+def line_of(address: str) -> str:
+    """What is limited where an address is: the network of one line, a single IPv4 address or an IPv6 /64.
+
+    Whoever has one line of IPv6 has all the addresses of its /64. What is no address is itself.
+    """
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if known.version == 6 and known.ipv4_mapped is not None:
+        known = known.ipv4_mapped
+    return str(ipaddress.ip_network((known, 64 if known.version == 6 else 32), strict=False))
 
 
 def hold(conn: Connection[Any], keys: Iterable[bytes]) -> dict[bytes, Counter]:

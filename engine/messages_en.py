@@ -46,7 +46,10 @@ ENGINE: Sentences = {
     "work_not_found": "There is no such work.",
     "job_not_found": ("There is no job named {name}.", "There is no such job."),
     "alarm_not_found": "There is no such alarm.",
-    "unknown_group": ("This can't be grouped by {value}; choose one of {known}.", "This can't be grouped so."),
+    "unknown_group": (
+        "This can't be grouped by {value}; choose one of {known}.",
+        "This can't be grouped so.",
+    ),
     "not_permitted": "Your role doesn't allow this. Ask somebody whose role does.",
     "work_not_stopped": "This work has not failed and was not cancelled; there is nothing to go on with.",
     "work_cancelled": "The work was cancelled.",
@@ -56,6 +59,7 @@ ENGINE: Sentences = {
     "work_crashed": "Something went wrong inside Cardtone; the log of the jobs says where.",
     "unknown_setting": "There is no setting named {field}.",
     "bad_setting": ("The setting {field} can't be {value}.", "This setting can't have that value."),
+    "setting_out_of_range": "The setting {field} must be between {low} and {high}.",
     "unknown_zone": "There is no time zone {value}; names look like Europe/London.",
 }
 
@@ -129,11 +133,17 @@ PEOPLE: Sentences = {
     "bad_head": "This is not a head that `cardtone audit head` wrote.",
     "unknown_action": "{value} is not something that can be consented to.",
     "consent_needed": "A second person must agree to this first; ask for their consent.",
+    "consent_at_console": "A second person must agree to this, and the first must be known: ask for their consent with"
+    " `cardtone consents ask`, and when they agreed run this again with --as-me.",
+    "consent_asked_by_person": "Prove who you are to ask for consent; the command line by itself can't.",
+    "consent_one_hand": "Who asked made or changed your log-in in the last {days} days, or you theirs, or one person"
+    " both of them; somebody else must decide.",
     "consent_not_found": "There is no such consent.",
     "consent_own": "You asked for this yourself; somebody else must decide.",
     "consent_by_person": "A member of staff must decide this and prove who they are.",
     "consent_decided": ("{name} decided this before.", "This was decided before."),
     "consent_expired": "This was asked too long ago; ask again.",
+    "use_own_way": "This is your own log-in: change your password with the old one, and your second factor with a code.",
     "chain_empty": "There is nothing in the chain of the audit trail yet; it grows within seconds.",
 }
 
@@ -179,7 +189,10 @@ FUNDS: Sentences = {
     "bonus_missing": "Say what the rule gives: a percentage, a fixed sum, or both.",
     "bonus_backwards": "The rule ends before it begins.",
     "bonus_rule_not_found": ("There is no bonus rule named {name}.", "There is no such bonus rule."),
-    "auto_recharge_not_found": ("There is no auto-recharge rule named {name}.", "There is no such auto-recharge rule."),
+    "auto_recharge_not_found": (
+        "There is no auto-recharge rule named {name}.",
+        "There is no such auto-recharge rule.",
+    ),
     "limit_under_amount": "The {field:label} is less than one recharge; the rule could never recharge a card.",
     "rule_for_whom": "Give a filter that says for which cards the rule is; one that asks for nothing fits every card.",
     "same_card": "Both are the same card.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from psycopg import Connection
 from engine import house
 from engine.db import Database, Statement
 from engine.house import House
+from engine.limits import line_of
 from engine.phone import parse_caller
 from engine.settings import Settings
 from engine.vault import Secret, Vault, token_digest
@@ -119,15 +119,8 @@ class Browser:
 
     @property
     def shared(self) -> str:
-        """What failures are limited by: the address; of IPv6 the /64, which is what one line is given."""
-        try:
-            address = ipaddress.ip_address(self.address)
-        except ValueError:
-            return f"address:{self.address}"
-        if address.version == 6 and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        network = ipaddress.ip_network((address, 64 if address.version == 6 else 32), strict=False)
-        return f"address:{network}"
+        """What failures are limited by: the line behind the address."""
+        return f"address:{line_of(self.address)}"
 
     def allowance(self, rules: Settings) -> Allowance:
         """What `shared` may."""

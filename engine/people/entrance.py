@@ -1,8 +1,8 @@
 """How people of a realm (staff, a reseller's people) prove who they are: password, then second factor, then a session.
 
 A try is counted before anything is compared (`engine.limits`), by address and by log-in name, whether that name exists
-or not. Somebody who logged in from an address before has a count of their own there, so that a stranger's tries never
-keep them out. A wrong one-time code counts like a wrong password, and a right password alone clears nothing for those
+or not. What counts as an address is the line behind it (`limits.line_of`). Somebody who logged in from there before has
+a count of their own there, so that a stranger's tries never keep them out. A wrong one-time code counts like a wrong password, and a right password alone clears nothing for those
 who have a second factor: who stole it gets no more guesses at codes than at passwords.
 
 Between the two steps stands a ticket: signed, short-lived, of no use but for the second step. What was proven carries
@@ -20,17 +20,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from engine import limits, settings
 from engine.actor import Actor
 from engine.db import Database
-from engine.errors import Forbidden, InvalidInput, NotFound, Unauthorized
+from engine.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthorized
 from engine.people import audit, sessions, totp
 from engine.people.passwords import check_password, hash_password, needs_rehash, verify_password
 from engine.refusal import Refusal
-from engine.schema import Attempt, AuditRow
+from engine.schema import Attempt
 from engine.vault import Secret, Vault
 
 TICKET_S = 300
@@ -249,6 +249,15 @@ def proof_of(session: Session, realm: Realm[I], row: Any) -> bytes:
     return hashlib.sha256(f"{row.password_hash} {since and since.timestamp()}".encode()).digest()
 
 
+def check_other(realm: Realm[I], actor: Actor, subject_id: int) -> None:
+    """Raise `Conflict` ("use_own_way") where somebody would take their own proofs away or anew without giving them.
+
+    An open session is not the person: whoever found it open must not make it theirs.
+    """
+    if actor.kind == realm.name and actor.id == subject_id:
+        raise Conflict("use_own_way")
+
+
 def checked_login(login: str) -> str:
     """A log-in name in its one form: lower case, without spaces around it. Raises `InvalidInput("bad_login")`."""
     normal = login.strip().lower()
@@ -265,17 +274,20 @@ def take_try(
         normal = checked_login(login)
     except InvalidInput:
         normal = ""
-    address_key = None if address is None else vault.name(f"{realm.name} address", address)
+    line = None if address is None else limits.line_of(address)
+    address_key = None if line is None else vault.name(f"{realm.name} address", line)
     with db.begin() as session:
         row = session.scalar(select(realm.table).where(realm.table.login == normal))
         name_key = _name_key(vault, realm, normal or login)
-        if row is not None and address is not None and _was_here(session, realm, row.id, address):
-            name_key = _name_key(vault, realm, normal, address)
+        # Asked for a name that does not exist, too: what a refusal costs must not tell which do.
+        if address is not None and _was_here(session, realm, row.id if row else 0, address):
+            name_key = _name_key(vault, realm, normal, line)
         wait_s = 0 if address_key is None else _per_address(session, address_key, now)
-        if wait_s == 0:
+        if wait_s:
+            wait_s = max(wait_s, limits.blocked_for(session, name_key, now))
+        else:
+            # A try that its name refuses stays counted on the address, which would else ask without end.
             wait_s = _per_name(session, name_key, now)
-            if wait_s and address_key is not None:
-                limits.give_back(session, address_key)
         if wait_s:
             return Refusal("throttled", retry_after_s=wait_s)
         if row is None:
@@ -341,26 +353,35 @@ def _note(
         f"{realm.subject}:{identity.id}",
         now,
         address=address,
+        line=None if address is None else limits.line_of(address),
         second=second,
     )
 
 
-def _was_here(session: Session, realm: Realm[I], subject_id: int, address: str) -> bool:
-    """Whether somebody logged in from this address before."""
-    found = session.scalar(
-        select(AuditRow.id)
-        .where(
-            AuditRow.subject == f"{realm.subject}:{subject_id}",
-            AuditRow.action == f"{realm.subject}.log_in",
-            AuditRow.data["address"].as_string() == address,
-        )
-        .limit(1)
+# As the index ix_audit_log_in has it, so that it costs the same however often somebody logged in. Rows of before there
+# were lines tell only the address.
+_WAS_HERE = {
+    subject: text(
+        "SELECT EXISTS (SELECT 1 FROM audit"
+        f" WHERE subject = :subject AND action = '{subject}.log_in'"
+        " AND coalesce(data ->> 'line', data ->> 'address') IN (:line, :address))"
     )
-    return found is not None
+    for subject in ("staff", "reseller_person")
+}
 
 
-def _name_key(vault: Vault, realm: Realm[I], login: str, address: str | None = None) -> bytes:
-    return vault.name(f"{realm.name} log-in", login if address is None else f"{login} {address}")
+def _was_here(session: Session, realm: Realm[I], subject_id: int, address: str) -> bool:
+    """Whether somebody logged in from this line before."""
+    asked = {
+        "subject": f"{realm.subject}:{subject_id}",
+        "line": limits.line_of(address),
+        "address": address,
+    }
+    return bool(session.scalar(_WAS_HERE[realm.subject], asked))
+
+
+def _name_key(vault: Vault, realm: Realm[I], login: str, line: str | None = None) -> bytes:
+    return vault.name(f"{realm.name} log-in", login if line is None else f"{login} {line}")
 
 
 def _ticket(vault: Vault, realm: Realm[I], subject_id: int, proof: bytes, now: datetime) -> Secret:

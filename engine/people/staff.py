@@ -210,10 +210,11 @@ def reset_password(
 ) -> Secret:
     """Give somebody a new password (random, if none is given), end their sessions, and forget their failed tries.
 
-    Raises `NotFound`, `InvalidInput` (password_…).
+    Not one's own, which needs the old one. Raises `NotFound`, `Conflict` ("use_own_way"), `InvalidInput` (password_…).
     """
     with db.begin() as session:
         found = _locked(session, login)
+        entrance.check_other(REALM, actor, found.id)
         login, name = found.login, found.name
     password = _checked_password(password, login, name)
     hashed = hash_password(password)
@@ -244,10 +245,12 @@ def reset_totp(
     db: Database, vault: Vault, login: str, actor: Actor, now: datetime, reason: str | None = None
 ) -> bool:
     """Take somebody's second factor away, for who lost phone and recovery codes; their sessions end, and failed tries
-    are forgotten. Returns whether they had one; where not, nothing happens. Raises `NotFound`.
+    are forgotten. Returns whether they had one; where not, nothing happens. Not one's own, which needs a code.
+    Raises `NotFound`, `Conflict` ("use_own_way").
     """
     with db.begin() as session:
         row = _locked(session, login)
+        entrance.check_other(REALM, actor, row.id)
         had = totp.wipe(session, REALM.name, row.id)
         if had:
             sessions.close_all(session, REALM.name, row.id)

@@ -176,6 +176,12 @@ class AuditRow(Base):
         Index(None, "actor", "id"),
         Index(None, "action", "id"),
         Index(None, "at"),
+        Index(
+            "ix_audit_log_in",
+            "subject",
+            text("coalesce(data ->> 'line', data ->> 'address')"),
+            postgresql_where=text("action IN ('staff.log_in', 'reseller_person.log_in')"),
+        ),
     )
 
 

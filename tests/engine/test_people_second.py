@@ -73,7 +73,9 @@ def test_password_and_code_together_open_the_door(db: Database, ada: Ada) -> Non
     needed = ada.first(later(60))
     assert audited(db, "staff.log_in") == []
     assert ada.second(needed.ticket, ada.code(later(60)), later(60)) == ada.identity
-    assert [row.data for row in audited(db, "staff.log_in")] == [{"address": HOME, "second": "totp"}]
+    assert [row.data for row in audited(db, "staff.log_in")] == [
+        {"address": HOME, "line": f"{HOME}/32", "second": "totp"}
+    ]
 
 
 def test_a_recovery_code_stands_in_once(db: Database, ada: Ada) -> None:

@@ -54,6 +54,13 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_audit_action_id"), "audit", ["action", "id"], unique=False)
     op.create_index(op.f("ix_audit_actor_id"), "audit", ["actor", "id"], unique=False)
+    op.create_index(
+        "ix_audit_log_in",
+        "audit",
+        ["subject", sa.text("coalesce(data ->> 'line', data ->> 'address')")],
+        unique=False,
+        postgresql_where=sa.text("action IN ('staff.log_in', 'reseller_person.log_in')"),
+    )
     op.create_table(
         "audit_pending",
         sa.Column("audit_id", sa.BigInteger(), nullable=False),
@@ -67,6 +74,7 @@ def upgrade() -> None:
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.Column("payment_id", sa.BigInteger(), nullable=True),
+        sa.Column("tried_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("card_id", "rule_id", "entry_id", name=op.f("pk_auto_recharge_crossing")),
     )
@@ -420,6 +428,7 @@ def upgrade() -> None:
         sa.Column("filter", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("created_by", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("armed_since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "day_limit >= amount AND month_limit >= amount", name=op.f("ck_auto_recharge_rule_limits")
