@@ -2,8 +2,9 @@
 
 A try is counted before anything is compared (`engine.limits`), by address and by log-in name, whether that name exists
 or not. What counts as an address is the line behind it (`limits.line_of`). Somebody who logged in from there before has
-a count of their own there, so that a stranger's tries never keep them out. A wrong one-time code counts like a wrong password, and a right password alone clears nothing for those
-who have a second factor: who stole it gets no more guesses at codes than at passwords.
+a count of their own there, so that a stranger's tries never keep them out. A wrong one-time code counts like a wrong
+password, and a right password alone clears nothing for those who have a second factor: who stole it gets no more
+guesses at codes than at passwords.
 
 Between the two steps stands a ticket: signed, short-lived, of no use but for the second step. What was proven carries
 a digest of the password's hash and of the second factor as they were; a session is opened only while both still are.
