@@ -7,7 +7,9 @@ balance is back at its threshold, since only then can it fall under it again. Ho
 
 What became of a crossing: `done`; `capped`, where a limit of the day or month is reached; `recovered`, where somebody
 else had brought the balance back before; `disabled` and `withdrawn`; what the card's state refuses, such as `locked`;
-and `account_exhausted`, which alone stays open and is tried again when its account has enough.
+and any other rule of the business that a recharge would break, such as `amount_too_large`, which raises an alarm.
+`account_exhausted` stays open and is tried again when its account has enough. What failed in a way that nobody foresaw
+stays open too: it raises an alarm and is tried again, after those that weren't tried yet.
 """
 
 from __future__ import annotations
@@ -26,21 +28,24 @@ from engine.actor import SYSTEM
 from engine.cards.serials import serial_of
 from engine.cards.status import end_of_day
 from engine.db import Database, reruns
-from engine.errors import NotFound, Refused
+from engine.errors import EngineError, EngineUnavailable
 from engine.funds.autorules import enrol_by_filters
 from engine.funds.recharges import lock_target, recharge_refusal, recharge_step
 from engine.house import zone_of
 
 EXHAUSTED = "account_exhausted"
+AGAIN = timedelta(minutes=5)
+"""How long a crossing that failed unforeseen waits before it is tried again."""
 
 _DUE = text(
     """
     SELECT x.card_id, x.rule_id, x.entry_id
     FROM auto_recharge_crossing x
     JOIN auto_recharge_rule r ON r.id = x.rule_id JOIN account a ON a.id = r.account_id
-    WHERE x.done_at IS NULL AND (x.outcome IS NULL OR r.disabled_at IS NOT NULL
-        OR (a.closed_at IS NULL AND a.balance - r.amount >= -a.credit_limit))
-    ORDER BY x.at, x.card_id, x.entry_id LIMIT :limit
+    WHERE x.done_at IS NULL AND (x.tried_at IS NULL OR x.tried_at <= :tried)
+        AND (x.outcome IS NULL OR r.disabled_at IS NOT NULL
+            OR (a.closed_at IS NULL AND a.balance - r.amount >= -a.credit_limit))
+    ORDER BY x.tried_at NULLS FIRST, x.at, x.card_id, x.entry_id LIMIT :limit
     """
 )
 
@@ -48,15 +53,49 @@ _DUE = text(
 def run_due(db: Database, now: datetime, limit: int = 500) -> int:
     """Do up to `limit` crossings that are due; returns how many are done with, whatever came of them.
 
-    May be run by many at once, killed, and run again: a crossing never recharges twice.
+    May be run by many at once, killed, and run again: a crossing never recharges twice. One that fails keeps no other
+    from its turn.
     """
-    return sum(_do(db, row.card_id, row.rule_id, row.entry_id, now) for row in _due(db, limit))
+    done = 0
+    for row in _due(db, limit, now):
+        try:
+            done += _do(db, row.card_id, row.rule_id, row.entry_id, now)
+        except Exception as error:  # whatever it was: the next crossing is another customer's
+            _note_failure(db, row.card_id, row.rule_id, row.entry_id, error, now)
+    return done
 
 
 @reruns
-def _due(db: Database, limit: int) -> Sequence[Any]:
+def _due(db: Database, limit: int, now: datetime) -> Sequence[Any]:
     with db.begin() as session:
-        return session.execute(_DUE, {"limit": limit}).all()
+        return session.execute(_DUE, {"limit": limit, "tried": now - AGAIN}).all()
+
+
+@reruns
+def _note_failure(
+    db: Database, card_id: int, rule_id: int, entry_id: int, error: Exception, now: datetime
+) -> None:
+    """Put a crossing that failed unforeseen behind the others, and raise an alarm. A lost database raises here."""
+    with db.begin() as session:
+        failed = session.execute(
+            text(
+                "UPDATE auto_recharge_crossing SET tried_at = :now WHERE card_id = :card AND rule_id = :rule"
+                " AND entry_id = :entry AND done_at IS NULL RETURNING 1"
+            ),
+            {"card": card_id, "rule": rule_id, "entry": entry_id, "now": now},
+        )
+        if failed.one_or_none() is None:
+            return  # somebody else did it meanwhile
+        name = session.scalar(text("SELECT name FROM auto_recharge_rule WHERE id = :id"), {"id": rule_id})
+        code = error.code if isinstance(error, EngineError) else type(error).__name__
+        _alarm(session, rule_id, name or "", card_id, code, now)
+
+
+def _alarm(session: Session, rule_id: int, rule: str, card_id: int, error: str, now: datetime) -> None:
+    """One for each rule: a rule that fails on one card fails on many."""
+    subject = f"auto_recharge:{rule_id}"
+    facts = {"rule": rule, "card": serial_of(card_id), "error": error}
+    alarms.raise_alarm(session, "auto_recharge_failed", subject, now, **facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +160,12 @@ def _recharge(session: Session, card: Any, rule_id: int, entry_id: int, now: dat
                 reason=f"Auto-recharge {rule.name}",
                 key=f"auto:{rule_id}:{card.id}:{entry_id}",
             )
-    except (Refused, NotFound) as error:
+    except EngineUnavailable:
+        raise
+    except EngineError as error:
         if error.code not in (EXHAUSTED, "account_not_found"):
+            # Asked again it would break the same rule again.
+            _alarm(session, rule_id, rule.name, card.id, error.code, now)
             return _Outcome(error.code)
         alarms.raise_alarm(
             session,
@@ -187,7 +230,8 @@ _MISSED = text(
     JOIN card c ON c.id = m.card_id AND c.balance < r.threshold AND c.damaged_at IS NULL
     CROSS JOIN LATERAL (
         SELECT e.id FROM ledger_entry e
-        WHERE e.card_id = c.id AND e.at >= m.since AND e.kind IN ('usage', 'correction', 'fee')
+        WHERE e.card_id = c.id AND e.at >= m.since AND e.at > r.armed_since
+            AND e.kind IN ('usage', 'correction', 'fee')
             AND e.balance_after < r.threshold AND e.balance_after - e.amount - {_BORNE} >= r.threshold
         ORDER BY e.id DESC LIMIT 1
     ) last
@@ -207,8 +251,8 @@ def catch_up(db: Database, now: datetime) -> int:
     """Enrol the cards that a rule's filter fits, and note crossings of enrolled cards that were missed; returns how
     many of both there were.
 
-    Missed is the last crossing of a card that is still under the threshold, since it was enrolled. A card that was
-    under it when it was enrolled has crossed nothing.
+    Missed is the last crossing of a card that is still under the threshold, since it was enrolled and since the rule
+    stands as it is: with this threshold, and in force. A card that was under it before has crossed nothing.
     """
     enrolled = enrol_by_filters(db, now)
     return enrolled + _note_missed(db, now)

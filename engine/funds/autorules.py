@@ -17,6 +17,7 @@ from engine.cards.search import CardFilter
 from engine.cards.timeline import checked_reason
 from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound, Refused
+from engine.funds.large import need_consent
 from engine.money import MAX_UNITS, MICROS, format_amount
 from engine.names import checked_name, sought
 from engine.people import audit
@@ -75,8 +76,8 @@ def add_rule(
     It is paid from a funding account, whose currency is the rule's, and never more than the limits for each card and
     day or month of the operator's zone. With `card_filter` the cards that fit are enrolled by the catch-up, then and
     later; without it they are enrolled by hand. The same rule again under its name changes nothing. Raises `Conflict`
-    ("name_taken"), `InvalidInput` (amounts; limit_under_amount, rule_for_whom), `Refused` ("currency_mismatch") and
-    `NotFound` ("account_not_found").
+    ("name_taken"), `InvalidInput` (amounts; limit_under_amount, rule_for_whom), `Refused` ("currency_mismatch"),
+    `NotFound` ("account_not_found"), and `ConsentNeeded` where the amount is large (`engine.funds.large`).
     """
     facts: dict[str, Any] = {
         "name": checked_name(name),
@@ -97,11 +98,14 @@ def add_rule(
             raise Conflict("name_taken", name=facts["name"])
         currency = _funding(session, account_id).currency
         _check_filter(card_filter, currency)
-        rule = AutoRechargeRule(**_row(facts), currency=currency, created_by=str(actor), created_at=now)
+        told = {**facts, "currency": currency}
+        need_consent(session, actor, "auto_recharge.add", f"auto_recharge:{facts['name']}", amount, told, now)
+        rule = AutoRechargeRule(
+            **_row(facts), currency=currency, created_by=str(actor), created_at=now, armed_since=now
+        )
         session.add(rule)
         session.flush()
         session.refresh(rule)
-        told = {**facts, "currency": currency}
         audit.record(session, actor, "auto_recharge.add", f"auto_recharge:{rule.id}", now, reason=why, **told)
         return _view(session, rule)
 
@@ -129,7 +133,9 @@ def change_rule(
 ) -> RuleView:
     """Change a rule, disable it or let it count again; what isn't named stays. Twice is as once. Raises as `add_rule`.
 
-    Cards stay enrolled. What was noted and is not done yet is done by the rule as it then is.
+    Cards stay enrolled. What was noted and is not done yet is done by the rule as it then is; what fell under a new
+    threshold before, or while the rule was disabled, is nothing to it. A change that leaves a rule with a large amount
+    in force needs a consent to the rule as it then is.
     """
     wanted: dict[str, Any] = {
         "threshold": None if threshold is None else _amount("threshold", threshold),
@@ -142,7 +148,11 @@ def change_rule(
         rule = session.get(AutoRechargeRule, rule_id, with_for_update=True)
         if rule is None:
             raise NotFound("auto_recharge_not_found")
-        if account_id is not None and _funding(session, account_id).currency != rule.currency:
+        payer = rule.account_id if account_id is None else account_id
+        # An account may have been closed while nothing used it. Locked, so that nobody closes it now.
+        if (payer != rule.account_id or disabled is False) and (
+            _funding(session, payer).currency != rule.currency
+        ):
             raise Refused("currency_mismatch")
         each = wanted.get("amount", rule.amount)
         for fact, limit in (("day_limit", day_limit), ("month_limit", month_limit)):
@@ -154,14 +164,39 @@ def change_rule(
             wanted["disabled_at"] = now if disabled else None
         changed = {fact: value for fact, value in wanted.items() if getattr(rule, fact) != value}
         if changed:
-            for fact, value in _row(changed).items():
-                setattr(rule, fact, value)
-            told = {**changed, "disabled_at": now.isoformat()} if changed.get("disabled_at") else changed
-            subject = f"auto_recharge:{rule_id}"
-            audit.record(session, actor, "auto_recharge.change", subject, now, reason=why, **told)
-            session.flush()
-            session.refresh(rule)
+            _change(session, rule, changed, actor, now, why)
         return _view(session, rule)
+
+
+def _change(
+    session: Session,
+    rule: AutoRechargeRule,
+    changed: dict[str, Any],
+    actor: Actor,
+    now: datetime,
+    reason: str | None,
+) -> None:
+    subject = f"auto_recharge:{rule.id}"
+    if changed.get("disabled_at", rule.disabled_at) is None:
+        asked = _terms(rule) | changed
+        asked.pop("disabled_at", None)
+        need_consent(session, actor, "auto_recharge.change", subject, asked["amount"], asked, now)
+    for fact, value in _row(changed).items():
+        setattr(rule, fact, value)
+    if "threshold" in changed or ("disabled_at" in changed and changed["disabled_at"] is None):
+        rule.armed_since = now
+    told = {**changed, "disabled_at": now.isoformat()} if changed.get("disabled_at") else changed
+    audit.record(session, actor, "auto_recharge.change", subject, now, reason=reason, **told)
+    session.flush()
+    session.refresh(rule)
+
+
+_TERMS = ("name", "threshold", "amount", "account_id", "day_limit", "month_limit", "filter", "currency")
+
+
+def _terms(rule: AutoRechargeRule) -> dict[str, Any]:
+    """What a second person consents to where a rule needs it (subject: `auto_recharge:ID`, its name for a new one)."""
+    return {fact: getattr(rule, fact) for fact in _TERMS}
 
 
 @command("auto_recharge.enrol")

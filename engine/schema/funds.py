@@ -216,7 +216,8 @@ class AutoRechargeRule(Base):
     """When the balance of an enrolled card falls under `threshold` by a call or a fee, recharge it by `amount`.
 
     At most `day_limit` and `month_limit` a card and day or month of the operator's zone, from the account `account_id`.
-    `filter` finds the cards to enrol by itself; without it they are enrolled by hand.
+    `filter` finds the cards to enrol by itself; without it they are enrolled by hand. `armed_since`: when it got this
+    threshold or was last let count; what a balance did before is nothing to it.
     """
 
     __tablename__ = "auto_recharge_rule"
@@ -231,6 +232,7 @@ class AutoRechargeRule(Base):
     filter: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     created_by: Mapped[Name]
     created_at: Mapped[Instant]
+    armed_since: Mapped[Instant]
     disabled_at: Mapped[Instant | None]
     __table_args__ = (
         CheckConstraint("threshold > 0 AND amount > 0", name="amounts"),
@@ -248,7 +250,10 @@ class AutoRechargeMember(Base):
 
 
 class AutoRechargeCrossing(Base):
-    """The ledger entry by which a card's balance fell under a rule's threshold, and what came of it."""
+    """The ledger entry by which a card's balance fell under a rule's threshold, and what came of it.
+
+    `tried_at`: when doing it last failed in a way that nobody foresaw.
+    """
 
     __tablename__ = "auto_recharge_crossing"
     card_id: Mapped[BigId] = mapped_column(primary_key=True)
@@ -257,6 +262,7 @@ class AutoRechargeCrossing(Base):
     at: Mapped[Instant]
     outcome: Mapped[Name | None]
     payment_id: Mapped[BigId | None]
+    tried_at: Mapped[Instant | None]
     done_at: Mapped[Instant | None]
     __table_args__ = (Index("ix_auto_recharge_crossing_due", "at", postgresql_where=text("done_at IS NULL")),)
 

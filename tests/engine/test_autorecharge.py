@@ -16,14 +16,14 @@ from engine.cards import lifecycle
 from engine.cards.search import CardFilter
 from engine.config import Keys
 from engine.db import Database
-from engine.errors import Conflict, InvalidInput, NotFound, Refused
+from engine.errors import Conflict, ConsentNeeded, InvalidInput, NotFound, Refused
 from engine.funds import autorules, ledger
 from engine.funds.accounts import change_account, deposit, open_account
 from engine.funds.accountviews import AccountView, account_page
 from engine.funds.autorecharge import catch_up, periods, run_due
 from engine.funds.autorules import RuleView, add_rule, change_rule, enrol, list_rules, withdraw
 from engine.funds.bonus import add_rule as add_bonus
-from engine.funds.recharges import adjust, recharge
+from engine.funds.recharges import MOST, adjust, recharge
 from engine.funds.replacements import replace_card
 from engine.house import zone_of
 from engine.people.switches import SwitchIdentity
@@ -310,6 +310,64 @@ def test_an_exhausted_account_raises_one_alarm_and_the_card_waits_for_a_deposit(
         change_account(db, account_id=account.id, close=True, **BY)
 
 
+def test_a_recharge_that_a_rule_of_the_business_forbids_is_over_with_an_alarm_and_the_rest_go_on(
+    db: Database, vault: Vault, line: Line, float_: AccountView
+) -> None:
+    first, second = scenes.batch(db, vault, 2, "3.00", name="Two")
+    rich = rule(db, float_, first, name="Rich", amount=MOST)
+    rule(db, float_, second)
+    change_account(db, account_id=float_.id, credit_limit=MOST, **BY)
+    for card in (first, second):
+        cross(line, card, card.serial)
+    assert run_due(db, line.now) == 2
+    assert (crossings(db, first), crossings(db, second)) == (["amount_too_large"], ["done"])
+    (alarm,) = open_alarms(db)
+    assert (alarm.kind, alarm.subject) == ("auto_recharge_failed", f"auto_recharge:{rich.id}")
+    assert alarm.data == {"rule": "Rich", "card": first.serial, "error": "amount_too_large"}
+    assert run_due(db, line.now) == 0
+    assert open_alarms(db)[0].times == 1
+
+
+def test_a_crossing_that_fails_unforeseen_raises_an_alarm_and_waits_behind_the_others(
+    db: Database, vault: Vault, line: Line, float_: AccountView
+) -> None:
+    poison, *others = cards = scenes.batch(db, vault, 3, "3.00", name="Three")
+    low = rule(db, float_, *cards)
+    for card in cards:
+        cross(line, card, card.serial)
+    with db.begin() as session:
+        session.execute(text(f"ALTER TABLE payment ADD CONSTRAINT poison CHECK (card_id <> {poison.id})"))
+    assert [run_due(db, line.now, 1) for _ in range(4)] == [0, 1, 1, 0]
+    assert [crossings(db, card) for card in cards] == [[None], ["done"], ["done"]]
+    (alarm,) = open_alarms(db)
+    assert (alarm.kind, alarm.subject) == ("auto_recharge_failed", f"auto_recharge:{low.id}")
+    assert alarm.data == {"rule": "Low", "card": poison.serial, "error": "IntegrityError"}
+    assert alarm.times == 1
+    # It is tried again later, after those that were not tried yet.
+    line.later(600)
+    talk(line, others[0], 500, "again")
+    assert [run_due(db, line.now, 1) for _ in range(2)] == [1, 0]
+    assert open_alarms(db)[0].times == 2
+    with db.begin() as session:
+        session.execute(text("ALTER TABLE payment DROP CONSTRAINT poison"))
+    assert run_due(db, line.now) == 0
+    assert run_due(db, line.later(300).now) == 1
+    assert crossings(db, poison) == ["done"]
+
+
+def test_no_key_that_somebody_makes_up_stands_in_the_way_of_an_auto_recharge(
+    db: Database, vault: Vault, line: Line, float_: AccountView
+) -> None:
+    card, other = scenes.batch(db, vault, 2, "3.00", name="Two")
+    low = rule(db, float_, card)
+    cross(line, card)
+    with db.begin() as session:
+        crossed = session.scalars(select(AutoRechargeCrossing)).one()
+    recharge(db, card_id=other.id, amount=1, key=f"auto:{low.id}:{card.id}:{crossed.entry_id}", **BY)
+    assert run_due(db, line.now) == 1
+    assert crossings(db) == ["done"]
+
+
 def test_bonus_rules_count_for_it_and_an_expired_card_lives_again(
     db: Database, vault: Vault, line: Line, float_: AccountView
 ) -> None:
@@ -360,6 +418,30 @@ def test_a_crossing_before_it_was_enrolled_is_nobodys(
     talk(line, card, 150, "a")
     enrol(db, rule_id=low.id, card_ids=[card.id], actor=OPERATOR, now=line.later(1).now)
     assert catch_up(db, line.now) == 0
+
+
+def test_what_was_under_a_threshold_before_it_was_raised_has_not_crossed_it(
+    db: Database, line: Line, float_: AccountView, card: TestCard
+) -> None:
+    low = rule(db, float_, card, threshold=USD("1"))
+    talk(line, card, 150, "a")  # 1.50
+    change_rule(db, rule_id=low.id, threshold=USD("2"), actor=OPERATOR, now=line.now)
+    assert (catch_up(db, line.now), crossings(db)) == (0, [])
+    adjust(db, card_id=card.id, amount=USD("1"), reason="x", actor=OPERATOR, now=line.now)
+    cross(line, card, "b")
+    with db.begin() as session:
+        session.execute(text("DELETE FROM auto_recharge_crossing"))
+    assert (catch_up(db, line.now), crossings(db)) == (1, [None])
+
+
+def test_what_was_crossed_while_a_rule_was_disabled_is_nobodys(
+    db: Database, line: Line, float_: AccountView, card: TestCard
+) -> None:
+    low = rule(db, float_, card)
+    change_rule(db, rule_id=low.id, disabled=True, **BY)
+    talk(line, card, 150, "a")
+    change_rule(db, rule_id=low.id, disabled=False, actor=OPERATOR, now=line.now)
+    assert (catch_up(db, line.now), crossings(db)) == (0, [])
 
 
 def test_a_filter_enrols_by_itself_whoever_fits(
@@ -439,6 +521,51 @@ def test_a_rule_that_cannot_be_is_refused(db: Database, float_: AccountView) -> 
     change_rule(db, rule_id=low.id, account_id=free.id, **BY)
     with pytest.raises(Conflict, match="account_in_use"):
         change_account(db, account_id=free.id, close=True, **BY)
+
+
+def test_a_rule_is_not_let_count_again_on_an_account_that_was_closed(
+    db: Database, float_: AccountView
+) -> None:
+    empty = open_account(db, name="Empty", kind="funding", currency="USD", **BY)
+    low = rule(db, empty)
+    change_rule(db, rule_id=low.id, disabled=True, **BY)
+    change_account(db, account_id=empty.id, close=True, **BY)
+    with pytest.raises(NotFound, match="account_not_found"):
+        change_rule(db, rule_id=low.id, disabled=False, **BY)
+    back = change_rule(db, rule_id=low.id, account_id=float_.id, disabled=False, **BY)
+    assert (back.account, back.disabled_at) == ("Float", None)
+
+
+def test_a_rule_that_gives_large_amounts_needs_a_second_persons_consent_to_exactly_its_terms(
+    db: Database, float_: AccountView
+) -> None:
+    low = rule(db, float_)
+    scenes.setting(db, "consent_recharge_over", 10)
+    small = rule(db, float_, name="Small", amount=USD("10"))
+    with pytest.raises(ConsentNeeded) as needed:
+        rule(db, float_, name="Large", amount=USD("10.01"))
+    assert (needed.value.data["action"], needed.value.data["subject"]) == (
+        "auto_recharge.add",
+        "auto_recharge:Large",
+    )
+    scenes.consented(db, needed.value)
+    large = rule(db, float_, name="Large", amount=USD("10.01"))
+    assert rule(db, float_, name="Large", amount=USD("10.01")) == large
+    # Nor by way of a small one, or of one that is disabled meanwhile.
+    more: dict[str, Any] = {"rule_id": small.id, "amount": USD("5000"), **BY}
+    with pytest.raises(ConsentNeeded):
+        change_rule(db, **more)
+    change_rule(db, rule_id=small.id, disabled=True, **BY)
+    change_rule(db, **more)
+    with pytest.raises(ConsentNeeded) as needed:
+        change_rule(db, rule_id=small.id, disabled=False, **BY)
+    assert needed.value.data["facts"]["amount"] == USD("5000")
+    scenes.consented(db, needed.value)
+    assert change_rule(db, rule_id=small.id, disabled=False, **BY).disabled_at is None
+    with pytest.raises(ConsentNeeded):
+        change_rule(db, rule_id=large.id, threshold=USD("500"), **BY)
+    change_rule(db, rule_id=large.id, disabled=True, **BY)
+    assert change_rule(db, rule_id=low.id, threshold=USD("3"), **BY).threshold == USD("3")
 
 
 # --- the race ---
