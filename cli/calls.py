@@ -37,7 +37,7 @@ def live(context: Context) -> None:
     data = [
         {name: getattr(call, name) for name in ending.LiveCallView.__dataclass_fields__} for call in calls
     ]
-    text = table(("began", "state", "card", "destination", "switch", "call_ref"), rows)
+    text = table((f"Began ({zone})", "State", "Card", "Destination", "Switch", "Reference"), rows)
     context.answer({"calls": data}, text if calls else "There is no live call.")
 
 

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 import click
 
 from cli.app import Context, with_context
-from cli.batchoptions import Whole
 from cli.cardtexts import until, when
 from cli.tables import table
 from engine import house
@@ -59,7 +58,7 @@ def filter_of(context: Context, given: dict[str, Any]) -> CardFilter:
 @filter_options
 @click.option("--order", type=click.Choice(ORDERS), default="serial", show_default=True, help="Sort by this.")
 @click.option("--descending", is_flag=True, help="The greatest or latest first.")
-@click.option("--limit", type=Whole(), default=50, show_default=True, help="Cards on a page, up to 1,000.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Cards on a page.")
 @click.option("--after", metavar="CURSOR", help="The next page, as the last one named it.")
 @click.option("--count", "counted", is_flag=True, help="Say how many there are, too.")
 @with_context

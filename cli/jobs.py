@@ -26,12 +26,12 @@ def command() -> None:
 @command.command("list")
 @with_context
 def list_them(context: Context) -> None:
-    """List every job, when it runs, and how its last run ended."""
+    """List every job, when it runs, and how its last run ended.
+
+    A job that runs more often than every quarter of an hour is told by its quarters.
+    """
     lines = jobruns.overview(context.db, context.clock())
-    rows = [
-        [line.job.name, _when(line.job), _last(line), _short(line.last.started_at) if line.last else None]
-        for line in lines
-    ]
+    rows = [[line.job.name, _when(line.job), _last(line), _began(line)] for line in lines]
     context.answer(
         {"jobs": [_line_data(line) for line in lines]}, table(["Job", "Runs", "Last", "Began (UTC)"], rows)
     )
@@ -112,6 +112,15 @@ def _when(job: Job) -> str:
 def _last(line: JobLine) -> str:
     state = "never ran" if line.last is None else line.last.state
     return f"{state} (paused)" if line.paused_at is not None else state
+
+
+def _began(line: JobLine) -> str | None:
+    """When its last run began; of a job that runs often, since when its runs are summed up."""
+    if line.last is None or line.last.started_at is None:
+        return None
+    if line.last.summed:
+        return f"{line.last.started_at:%Y-%m-%d %H:%M} and since"
+    return _short(line.last.started_at)
 
 
 def _seconds(run: RunView) -> str | None:

@@ -138,7 +138,16 @@ def stock(context: Context, weeks: bool) -> None:
         headers = ["Week", "Sold", "Activated", "First used"]
     else:
         state = reports.stock_state(context.db)
-        headers = ["Batch", "Reseller", "Cards", "Released", "Sold", "Activated", "First used", "Not sold"]
+        headers = [
+            "Batch",
+            "Reseller",
+            "Cards",
+            "Released",
+            "Sold",
+            "Activated",
+            "First used",
+            "Active, unsold",
+        ]
         data = state
         rows = [
             [

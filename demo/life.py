@@ -28,6 +28,7 @@ from engine.errors import EngineError, Refused
 Task = tuple[int, float, Callable[[], None]]
 _WEEKDAYS = (0.9, 0.85, 0.9, 0.95, 1.1, 1.25, 1.3)
 _LIVE_SINCE_MIN = (2, 38)
+_RINGING_SINCE_MIN = (0.05, 0.4)
 
 
 @dataclass(slots=True)
@@ -178,7 +179,9 @@ def go_on(life: Life) -> int:
     for one in able:
         if count == world.size.live:
             break
-        at = world.now - timedelta(minutes=dice.uniform(*_LIVE_SINCE_MIN))
+        rings = dice.random() < 0.1
+        minutes = dice.uniform(*_RINGING_SINCE_MIN if rings else _LIVE_SINCE_MIN)
+        at = world.now - timedelta(minutes=minutes)
         if one.free_from >= at:
             continue
         switch = world.switches[one.switch]
@@ -205,7 +208,7 @@ def go_on(life: Life) -> int:
                 world.db, switch=switch, call_ref=ref, duration_ms=0, cause=17, now=at + timedelta(seconds=9)
             )
             continue
-        if dice.random() < 0.9:
+        if not rings:
             control.answer(world.db, switch=switch, call_ref=ref, now=at + timedelta(seconds=12))
         count += 1
     return count
