@@ -16,10 +16,8 @@ from engine.bulk import runs
 from engine.bulk.orders import BulkOrder
 from engine.cards import binding, lifecycle
 from engine.cards.search import CardFilter
-from engine.cards.serials import serial_of
 from engine.errors import ConsentNeeded, EngineError, Refused
 from engine.funds import accounts, autorules, bonus, recharges, replacements, transfers
-from engine.funds.recharges import consent_facts
 from engine.funds.vouchers import Redeemed, redeem_voucher
 from engine.people import consents, policy
 from engine.stock import custody
@@ -348,14 +346,17 @@ def _bulk(office: Office, verb: str, key: str, day: int, reason: str, **params: 
 
 
 def _deposit(world: World, account: str, amount: str, day: int) -> None:
-    accounts.deposit(
-        world.db,
-        account_id=world.accounts[account],
-        amount=usd(amount),
-        reason="Bank transfer",
-        actor=world.who("finance"),
-        now=world.at(day, 14.0),
-    )
+    finance, at = world.who("finance"), world.at(day, 14.0)
+    asked = {"account_id": world.accounts[account], "amount": usd(amount), "reason": "Bank transfer"}
+    try:
+        accounts.deposit(world.db, actor=finance, now=at, **asked)  # type: ignore[arg-type]
+    except ConsentNeeded as needed:
+        consent_id = consents.ask(
+            world.db, **needed.data, reason="It is on our statement", actor=finance, now=at
+        )
+        later = at + timedelta(minutes=20)
+        consents.decide(world.db, consent_id=consent_id, approve=True, actor=world.who("admin"), now=later)
+        accounts.deposit(world.db, actor=finance, now=later + timedelta(minutes=5), **asked)  # type: ignore[arg-type]
 
 
 def consent(office: Office, one: Customer, day: int, amount: str, *, decide: bool) -> None:
@@ -365,16 +366,8 @@ def consent(office: Office, one: Customer, day: int, amount: str, *, decide: boo
     asked = {"card_id": one.piece.id, "amount": usd(amount), "bonus": None, "reason": "Paid by invoice"}
     try:
         recharges.recharge(world.db, key=key, actor=operations, now=at, **asked)  # type: ignore[arg-type]
-    except ConsentNeeded:
-        consent_id = consents.ask(
-            world.db,
-            action="card.recharge",
-            subject=f"card:{serial_of(one.piece.id)}",
-            facts=consent_facts(usd(amount), None, "USD"),
-            reason="Invoice is paid",
-            actor=operations,
-            now=at,
-        )
+    except ConsentNeeded as needed:
+        consent_id = consents.ask(world.db, **needed.data, reason="Invoice is paid", actor=operations, now=at)
         if not decide:
             return
         later = at + timedelta(minutes=30)

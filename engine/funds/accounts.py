@@ -21,6 +21,7 @@ from engine.cards.timeline import checked_reason
 from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound, Refused
 from engine.funds.accountviews import AccountView, view_of
+from engine.funds.large import need_consent
 from engine.funds.ledger import Entry
 from engine.money import MAX_UNITS, MICROS, format_amount, parse_currency
 from engine.names import checked_name
@@ -138,8 +139,8 @@ def open_account(
     """Open an account with nothing in it: `funding` of the operator, or the one of a reseller in a currency.
 
     The same `key` with the same facts counts once. Raises `Conflict` (name_taken, account_exists: a reseller has one a
-    currency; key_reused), `InvalidInput` (not_a_choice, reseller_missing, currency, amounts, names) and `NotFound`
-    ("reseller_not_found").
+    currency; key_reused), `InvalidInput` (not_a_choice, reseller_missing, currency, amounts, names), `NotFound`
+    ("reseller_not_found"), and `ConsentNeeded` where the credit limit is large (`engine.funds.large`).
     """
     facts: dict[str, Any] = {
         "kind": kind,
@@ -165,6 +166,9 @@ def _open(
             first = idempotency.claim(session, "account.open", key, asked, now)
             if first is not None:
                 return view_of(session, session.get_one(Account, first["id"]))
+            asked_for = {fact: facts[fact] for fact in ("credit_limit", "currency")}
+            subject = f"account:{facts['name']}"
+            need_consent(session, actor, "account.open", subject, facts["credit_limit"], asked_for, now)
             account = open_step(session, facts, actor, now, reason)
             idempotency.keep(session, "account.open", key, {"id": account.id})
             return view_of(session, account)
@@ -210,7 +214,8 @@ def change_account(
     """Give an account another name or credit limit, or close it for good; what is None stays. Twice is as once.
 
     Raises `Conflict` (name_taken; account_owes: the limit would be under what it owes already; account_not_empty and
-    account_in_use, where it can't be closed), `InvalidInput` and `NotFound` ("account_not_found").
+    account_in_use, where it can't be closed), `InvalidInput`, `NotFound` ("account_not_found"), and `ConsentNeeded`
+    where the credit limit is raised by a large amount.
     """
     wanted: dict[str, Any] = {}
     if name is not None:
@@ -231,6 +236,10 @@ def change_account(
                 return view_of(session, account)
             if account.balance < -changed.get("credit_limit", account.credit_limit):
                 raise Conflict("account_owes", amount=-account.balance)
+            credit = changed.get("credit_limit", account.credit_limit)
+            facts = {"credit_limit": credit, "currency": account.currency}
+            more = credit - account.credit_limit
+            need_consent(session, actor, "account.change", f"account:{account_id}", more, facts, now)
             for fact, value in changed.items():
                 setattr(account, fact, value)
             told = {**changed, "closed_at": now.isoformat()} if "closed_at" in changed else changed
@@ -265,7 +274,8 @@ def deposit(
 ) -> Moved:
     """Money came in for an account. The same `key` with the same facts counts once and gets the first answer.
 
-    Raises `InvalidInput` (amount_too_small, amount_too_large, negative), `Conflict` ("key_reused") and `NotFound`.
+    Raises `InvalidInput` (amount_too_small, amount_too_large, negative), `Conflict` ("key_reused"), `NotFound`, and
+    `ConsentNeeded` where the amount is large (`engine.funds.large`).
     """
     _checked("amount", amount, low=1)
     why = checked_reason(reason)
@@ -286,7 +296,7 @@ def adjust_account(
     """Correct an account by a signed amount, never to below its credit limit. `key` as in `deposit`.
 
     Raises `Refused` ("account_exhausted"), `InvalidInput` (reason_missing, amount_zero, amount_too_large), `Conflict`
-    ("key_reused") and `NotFound`.
+    ("key_reused"), `NotFound`, and `ConsentNeeded` where a large amount is to come in.
     """
     if amount == 0:
         raise InvalidInput("amount_zero", field="amount")
@@ -331,6 +341,9 @@ def _move(
             account = session.get_one(Account, account_id)
             if amount > 0:
                 _checked("amount", max(entry.balance_after, 0), low=0)
+            # Asked once the account is locked, as the order of locks has it; without a consent nothing is posted.
+            facts = {"amount": amount, "currency": account.currency}
+            need_consent(session, actor, verb, f"account:{account_id}", amount, facts, now)
             answer = Moved(account_id, account.name, amount, entry.balance_after, account.currency)
             kept = {n: v for n, v in asdict(answer).items() if n not in ("repeated", "balance_now")}
             told = {"amount": amount, "currency": account.currency, "balance": entry.balance_after}

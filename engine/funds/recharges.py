@@ -22,11 +22,11 @@ from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound, Refused
 from engine.funds import accounts, ledger
 from engine.funds.bonus import Bonus, bonus_for
+from engine.funds.large import need_consent
 from engine.house import zone_of
 from engine.money import MAX_UNITS, MICROS, format_amount
-from engine.people import audit, consents
+from engine.people import audit
 from engine.permissions import command
-from engine.settings import Settings
 
 MOST = MAX_UNITS * MICROS
 """The most that one write may move or a card may have, in micro-units."""
@@ -94,8 +94,8 @@ def recharge(
     where its batch has extension days: until the later of what it was and the end of that day in the operator's zone.
     The same `key` with the same facts counts once and gets the first answer, `repeated`; with others it raises
     `Conflict` ("key_reused"). Raises `Refused` (not_activated, damaged, locked, expired, voucher_not_allowed),
-    `InvalidInput` (amount_too_small, amount_too_large, negative), `NotFound`, and `ConsentNeeded` where the amount is
-    over the setting `consent_recharge_over` and nobody has consented to these `consent_facts`.
+    `InvalidInput` (amount_too_small, amount_too_large, negative), `NotFound`, and `ConsentNeeded` where the amount and
+    its bonus together are large (`engine.funds.large`) and nobody has consented to these `consent_facts`.
     """
     _check_amount("amount", amount, low=1)
     _check_amount("bonus", bonus or 0, low=0)
@@ -117,7 +117,8 @@ def adjust(
     """Correct a card's balance by a signed amount, whatever its status, never to below what its calls hold.
 
     `key` as in `recharge`. Raises `Refused` ("insufficient_balance"; "voucher_used" where a redeemed voucher would get
-    value again), `Conflict` ("key_reused"), `InvalidInput` (reason_missing, amount_zero, too_large) and `NotFound`.
+    value again), `Conflict` ("key_reused"), `InvalidInput` (reason_missing, amount_zero, too_large), `NotFound`, and
+    `ConsentNeeded` where a large amount is to come onto the card.
     """
     if amount == 0:
         raise InvalidInput("amount_zero", field="amount")
@@ -143,21 +144,23 @@ def _recharge(
         if first is not None:
             return _first_answer(session, card_id, first)
         card = lock_target(session, card_id)
-        rules = settings.load(session)
-        _need_consent(session, rules, card, amount, bonus, actor, now)
+        # Worked out once: what a second person consents to is what is posted.
+        gift = bonus_for(session, card, amount, "operator", now) if bonus is None else Bonus(bonus)
+        serial = serial_of(card_id)
+        facts = consent_facts(amount, gift.amount, card.currency)
+        need_consent(session, actor, "card.recharge", f"card:{serial}", amount + gift.amount, facts, now)
         posted = recharge_step(
             session,
             card,
             amount,
-            bonus=bonus,
+            gift=gift,
             method="operator",
             actor=actor,
             now=now,
-            zone=zone_of(rules),
+            zone=zone_of(settings.load(session)),
             reason=reason,
-            key=key,
+            key=f"recharge:{key}",
         )
-        serial = serial_of(card_id)
         told = {
             "amount": amount,
             "bonus": posted.bonus,
@@ -179,17 +182,12 @@ def _recharge(
         return answer
 
 
-def consent_facts(amount: int, bonus: int | None, currency: str) -> dict[str, Any]:
-    """What a second person consents to where a recharge of a card needs it (subject: `card:SERIAL`)."""
+def consent_facts(amount: int, bonus: int, currency: str) -> dict[str, Any]:
+    """What a second person consents to where a recharge of a card needs it (subject: `card:SERIAL`).
+
+    `bonus` is what is given, whether somebody named it or the rules do.
+    """
     return {"amount": amount, "bonus": bonus, "currency": currency}
-
-
-def _need_consent(
-    session: Session, rules: Settings, card: Any, amount: int, bonus: int | None, actor: Actor, now: datetime
-) -> None:
-    if rules.consent_recharge_over and amount + (bonus or 0) > rules.consent_recharge_over * MICROS:
-        facts = consent_facts(amount, bonus, card.currency)
-        consents.need(session, actor, "card.recharge", f"card:{serial_of(card.id)}", facts, now)
 
 
 def _kept(answer: Recharged | Adjusted) -> dict[str, Any]:
@@ -225,6 +223,8 @@ def _adjust(
                 raise Refused("voucher_used", serial=serial_of(card_id))
             if amount > 0:
                 _check_amount("amount", card.balance + amount, low=1)
+            facts = {"amount": amount, "currency": card.currency}
+            need_consent(session, actor, "card.adjust", f"card:{serial_of(card_id)}", amount, facts, now)
             entry = ledger.post(
                 session,
                 card_id=card_id,
@@ -269,23 +269,25 @@ def recharge_step(
     actor: Actor,
     now: datetime,
     zone: ZoneInfo,
-    bonus: int | None = None,
+    gift: Bonus | None = None,
     account_id: int | None = None,
     reason: str | None = None,
     key: str | None = None,
 ) -> Posted:
     """Put `amount` on a card that `lock_target` locked: payment, entries, timeline, and life again where it expired.
 
-    `method`: `operator` (sold for money), `reseller` or `auto`, which are paid from `account_id`. `bonus` None: what
-    the bonus rules give. `key` makes the payment unique. Never commits, and leaves the audit row to the command. Raises
-    `Refused` (as `recharge_refusal` says; currency_mismatch, account_exhausted), `InvalidInput` ("amount_too_large"),
-    `NotFound` ("account_not_found") and `Conflict` ("key_reused").
+    `method`: `operator` (sold for money), `reseller` or `auto`, which are paid from `account_id`. `gift` None: what
+    the bonus rules give. `key` makes the payment unique among all, and begins with whose it is (`recharge:`, `auto:`),
+    so that nobody takes another's. Never commits, and leaves the audit row to the command. Raises `Refused` (as
+    `recharge_refusal` says; currency_mismatch, account_exhausted), `InvalidInput` ("amount_too_large"), `NotFound`
+    ("account_not_found") and `Conflict` ("key_reused").
     """
     serial = serial_of(card.id)
     refusal = recharge_refusal(card, now, zone)
     if refusal is not None:
         raise Refused(refusal, serial=serial)
-    gift = bonus_for(session, card, amount, method, now) if bonus is None else Bonus(bonus)
+    if gift is None:
+        gift = bonus_for(session, card, amount, method, now)
     _check_amount("amount", card.balance + amount + gift.amount, low=1)
     counter = ledger.SALES if account_id is None else accounts.counter_account(session, account_id, card)
     payment_id = add_payment(

@@ -104,7 +104,8 @@ def _transfer(
         refused = refusal(source, target, amount, now, zone)
         if refused is not None:
             raise Refused(refused.reason, serial=refused.serial)
-        answer = _post(session, source, target, amount, actor, now, zone, reason=reason, key=key)
+        own = f"transfer:{key}"
+        answer = _post(session, source, target, amount, actor, now, zone, reason=reason, key=own)
         idempotency.keep(session, "transfer", key, _kept(answer))
         return answer
 

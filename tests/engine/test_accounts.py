@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,11 +10,12 @@ import pytest
 from sqlalchemy import select, text
 
 from engine.db import Database
-from engine.errors import Conflict, InvalidInput, NotFound, Refused
+from engine.errors import Conflict, ConsentNeeded, InvalidInput, NotFound, Refused
 from engine.funds import accounts
 from engine.funds.accounts import adjust_account, change_account, deposit, open_account
 from engine.funds.accountviews import PAGE, AccountView, account_named, account_page, list_accounts
 from engine.schema import AccountEntry, AuditRow, Reseller
+from tests import scenes
 from tests.proof import scaled
 from tests.scenes import NOW, OPERATOR, USD
 
@@ -134,6 +136,42 @@ def test_an_account_is_renamed_limited_and_closed(db: Database) -> None:
     with db.begin() as session:
         rows = session.scalars(select(AuditRow).where(AuditRow.action == "account.change")).all()
     assert [row.data.get("name") for row in rows] == ["Main", None]
+
+
+def test_large_deposits_adjustments_and_credit_need_a_second_persons_consent(db: Database) -> None:
+    scenes.setting(db, "consent_recharge_over", 10)
+    by: dict[str, Any] = {"actor": OPERATOR, "now": NOW}
+    account = open_account(db, name="Float", kind="funding", currency="USD", credit_limit=USD("10"), **by)
+    small: dict[str, Any] = {"account_id": account.id, "amount": USD("10"), **by}
+    deposit(db, **small)
+    adjust_account(db, reason="x", **small)
+    large: dict[str, Any] = {**small, "amount": USD("10.01")}
+    acts: list[tuple[str, str, Callable[[], Any]]] = [
+        ("account.deposit", f"account:{account.id}", lambda: deposit(db, key="a", **large)),
+        ("account.adjust", f"account:{account.id}", lambda: adjust_account(db, reason="x", key="b", **large)),
+        (
+            "account.change",
+            f"account:{account.id}",
+            lambda: change_account(db, account_id=account.id, credit_limit=USD("21"), **by),
+        ),
+        (
+            "account.open",
+            "account:Other",
+            lambda: open_account(
+                db, name="Other", kind="funding", currency="USD", credit_limit=USD("11"), key="c", **by
+            ),
+        ),
+    ]
+    for action, subject, act in acts:
+        with pytest.raises(ConsentNeeded) as needed:
+            act()
+        assert (needed.value.data["action"], needed.value.data["subject"]) == (action, subject)
+        scenes.consented(db, needed.value)
+        act()
+        act()  # the same again asks nobody
+    adjust_account(db, account_id=account.id, amount=-USD("30"), reason="x", **by)
+    assert account_named(db, "Float").balance == USD("10.02")
+    change_account(db, account_id=account.id, credit_limit=0, **by)
 
 
 def test_entries_are_read_page_by_page(db: Database) -> None:

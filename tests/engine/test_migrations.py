@@ -14,6 +14,7 @@ from sqlalchemy import make_url
 
 from engine.cards import searchcopy
 from engine.db import Database
+from engine.errors import Conflict
 from engine.funds.recharges import recharge
 from engine.migrations import _alembic, upgrade
 from engine.people import auditchain
@@ -98,6 +99,8 @@ def test_a_database_of_the_first_version_comes_along_with_its_books(empty_url: s
         assert searchcopy.fold(db, NOW) == len(CARDS)
         done = recharge(db, card_id=CARDS[0], amount=USD("2"), key="till-2", actor=OPERATOR, now=NOW)
         assert done.balance == USD("8")
+        with pytest.raises(Conflict, match="key_reused"):
+            recharge(db, card_id=CARDS[0], amount=USD("1"), key="till-1", actor=OPERATOR, now=NOW)
         assert auditchain.extend(db, NOW) == 2
         assert verify(db, NOW) == []
     finally:

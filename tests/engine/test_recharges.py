@@ -10,13 +10,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import select, text
 
-from engine.actor import Actor
 from engine.cards import lifecycle
 from engine.cards.status import end_of_day, status_of
 from engine.db import Database
 from engine.errors import Conflict, ConsentNeeded, InvalidInput, NotFound, Refused
+from engine.funds.bonus import add_rule as add_bonus
 from engine.funds.recharges import MOST, Adjusted, Recharged, adjust, consent_facts, recharge
-from engine.people import consents
 from engine.schema import AuditRow, CardEvent, IdempotentRequest, LedgerEntry, Payment
 from engine.vault import Vault
 from tests import scenes
@@ -29,9 +28,17 @@ def card(db: Database, vault: Vault) -> TestCard:
     return scenes.card(db, vault, "5.00")
 
 
-def pay(db: Database, card: TestCard, amount: str = "2.00", bonus: str = "0", **more: Any) -> Recharged:
-    given: dict[str, Any] = {"actor": OPERATOR, "now": NOW, **more}
-    return recharge(db, card_id=card.id, amount=USD(amount), bonus=USD(bonus), **given)
+def pay(
+    db: Database, card: TestCard, amount: str = "2.00", bonus: str | None = "0", **more: Any
+) -> Recharged:
+    """With `bonus` None the rules say how much it is."""
+    given: dict[str, Any] = {
+        "bonus": None if bonus is None else USD(bonus),
+        "actor": OPERATOR,
+        "now": NOW,
+        **more,
+    }
+    return recharge(db, card_id=card.id, amount=USD(amount), **given)
 
 
 def correct(db: Database, card: TestCard, amount: str, **more: Any) -> Adjusted:
@@ -222,9 +229,7 @@ def test_a_recharge_over_the_limit_needs_a_second_persons_consent_to_exactly_tha
         assert needed.value.data["action"] == "card.recharge"
     wanted = consent_facts(USD("50"), USD("0"), "USD")
     about: dict[str, Any] = {"action": "card.recharge", "subject": f"card:{card.serial}", "facts": wanted}
-    asked = consents.ask(db, **about, reason="A large customer", actor=OPERATOR, now=NOW)
-    boss = Actor("staff", 2, "Finance", "finance")
-    consents.decide(db, consent_id=asked, approve=True, actor=boss, now=NOW)
+    scenes.consented(db, ConsentNeeded("consent_needed", **about))
     with pytest.raises(ConsentNeeded):
         pay(db, card, "51.00")
     assert pay(db, card, "50.00", key="big").balance == USD("65")
@@ -232,6 +237,50 @@ def test_a_recharge_over_the_limit_needs_a_second_persons_consent_to_exactly_tha
     with pytest.raises(ConsentNeeded):
         pay(db, card, "50.00", key="again")
     assert facts(db, card).balance == USD("65")
+
+
+def test_a_bonus_that_the_rules_give_counts_towards_the_limit(db: Database, card: TestCard) -> None:
+    scenes.setting(db, "consent_recharge_over", 10)
+    add_bonus(db, name="Present", currency="USD", fixed=USD("1000"), actor=OPERATOR, now=NOW)
+    with pytest.raises(ConsentNeeded) as needed:
+        pay(db, card, "9.00", bonus=None)
+    assert needed.value.data["facts"] == consent_facts(USD("9"), USD("1000"), "USD")
+    scenes.consented(db, needed.value)
+    assert pay(db, card, "9.00", bonus=None).balance == USD("1014")
+    assert pay(db, card, "9.00", bonus="0").balance == USD("1023")
+
+
+def test_what_was_consented_to_is_the_bonus_that_is_given(db: Database, card: TestCard) -> None:
+    scenes.setting(db, "consent_recharge_over", 10)
+    with pytest.raises(ConsentNeeded) as needed:
+        pay(db, card, "11.00", bonus=None)
+    scenes.consented(db, needed.value)
+    add_bonus(db, name="Present", currency="USD", fixed=USD("1000"), actor=OPERATOR, now=NOW)
+    with pytest.raises(ConsentNeeded):
+        pay(db, card, "11.00", bonus=None)
+
+
+def test_an_adjustment_upwards_is_as_large_as_a_recharge(db: Database, card: TestCard) -> None:
+    scenes.setting(db, "consent_recharge_over", 10)
+    asked: dict[str, Any] = {"card_id": card.id, "reason": "x", "actor": OPERATOR, "now": NOW}
+    assert adjust(db, amount=USD("10"), **asked).balance == USD("15")
+    with pytest.raises(ConsentNeeded) as needed:
+        adjust(db, amount=USD("5000"), **asked)
+    assert needed.value.data == {
+        "action": "card.adjust",
+        "subject": f"card:{card.serial}",
+        "facts": {"amount": USD("5000"), "currency": "USD"},
+    }
+    scenes.consented(db, needed.value)
+    assert adjust(db, amount=USD("5000"), key="right", **asked).balance == USD("5015")
+    assert adjust(db, amount=USD("5000"), key="right", **asked).repeated
+    assert adjust(db, amount=-USD("5000"), **asked).balance == USD("15")
+
+
+def test_the_key_of_a_recharge_is_kept_as_its_own(db: Database, card: TestCard) -> None:
+    done = pay(db, card, key="till-1")
+    with db.begin() as session:
+        assert session.get_one(Payment, done.payment_id).idempotency_key == "recharge:till-1"
 
 
 # --- reactivation ---

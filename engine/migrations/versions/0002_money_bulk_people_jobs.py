@@ -648,6 +648,13 @@ def upgrade() -> None:
     for table, name, rule in CHANGED:
         op.drop_constraint(op.f(f"ck_{table}_{name}"), table, type_="check")
         op.create_check_constraint(op.f(f"ck_{table}_{name}"), table, rule)
+    # A key begins with whose it is now, so that none made up at the counter is another document's.
+    op.execute("ALTER TABLE payment DISABLE TRIGGER payment_immutable")
+    op.execute(
+        "UPDATE payment SET idempotency_key = 'recharge:' || idempotency_key"
+        " WHERE method = 'operator' AND idempotency_key IS NOT NULL"
+    )
+    op.execute("ALTER TABLE payment ENABLE TRIGGER payment_immutable")
     op.create_check_constraint(
         op.f("ck_payment_account"), "payment", "(method IN ('auto', 'reseller')) = (account_id IS NOT NULL)"
     )
