@@ -1,7 +1,8 @@
 """Runs of jobs as rows: claimed once however many processes look, with their result or why they failed.
 
 A run holds a lease while it lives. One whose process died is marked lost by whoever looks next, and its turn is done
-again under a due time of its own; so is a turn that failed, after a while; three times in all.
+again under a due time of its own; so is a turn that failed, after a while; three times in all. A run that its process
+let go as it was stopped counts for none of them.
 
 What runs more often than every quarter of an hour has no row for each run: only one process does it at a time (an
 advisory lock), and one row sums up what it did in each quarter; a failure has a row of its own, which counts its like.
@@ -18,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg.types.json import Jsonb
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
@@ -26,13 +27,17 @@ from engine import settings
 from engine.db import Database
 from engine.house import zone_of
 from engine.schema import JobRun, JobState
-from engine.timetable import JOBS, QUARTER_S, Job, turn_of
+from engine.timetable import JOBS, QUARTER_S, Job, find_job, turn_of
 
 LEASE_S = 60
 MAX_TRIES = 3
 """Runs of one turn, as long as they are lost or fail."""
 AGAIN_S = 300
 """How long after a failure its turn is tried again."""
+LET_GO = "The process that ran it was stopped."
+"""The error of a run that was not its job's fault."""
+FAILURES = 10
+"""A frequent job that fails in ever other words keeps so many rows of a quarter of an hour."""
 _LOCK = 0x6A6F62  # "job"
 
 
@@ -97,14 +102,14 @@ def claim_due(
 ) -> Run | None:
     """Take the run of the turn that `now` is in, where it is still to be done; None where it isn't, or is in hand.
 
-    Also None for a paused job, and where it may not begin so late. Marks dead runs as lost.
+    Also None for a paused job. Marks dead runs as lost.
     """
     turn = turn_of(job, zone, now)
     with db.connection() as conn, conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_LOCK + 1, job.name))
-        lost = _bury(conn, job.name, now)
+        lost = _bury(conn, job.name, job.longest_s, now)
         rows = conn.execute(
-            "SELECT due_at, state, asked_by, finished_at FROM job_run WHERE job = %s"
+            "SELECT due_at, state, asked_by, finished_at, error FROM job_run WHERE job = %s"
             " AND ((due_at >= %s AND due_at < %s) OR state = 'running') ORDER BY due_at",
             (job.name, turn.due_at, turn.until),
         ).fetchall()
@@ -112,7 +117,7 @@ def claim_due(
             return None
         tries = [row for row in rows if row.asked_by is None]
         due_at = _due_again(tries, now) if tries else turn.due_at
-        if due_at is None or (job.late_s is not None and (now - turn.due_at).total_seconds() > job.late_s):
+        if due_at is None:
             return None
         while any(row.due_at == due_at for row in rows):
             due_at += timedelta(microseconds=1)  # somebody asked for a run at this very moment
@@ -127,7 +132,8 @@ def claim_due(
 def _due_again(tries: list[Any], now: datetime) -> datetime | None:
     """When a turn that was tried before falls due again; None where it was done, or was tried often enough."""
     last = tries[-1]
-    if last.state not in ("lost", "failed") or len(tries) >= MAX_TRIES:
+    counted = [one for one in tries if one.error != LET_GO]
+    if last.state not in ("lost", "failed") or len(counted) >= MAX_TRIES:
         return None
     if last.state == "failed" and now - last.finished_at < timedelta(seconds=AGAIN_S):
         return None
@@ -145,7 +151,7 @@ def claim_asked(db: Database, job: str, now: datetime, by: str, lease_s: int = L
     """Take a run that somebody asked for, paused or not; None where there is none, or the job is being done."""
     with db.connection() as conn, conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_LOCK + 1, job))
-        lost = _bury(conn, job, now)
+        lost = _bury(conn, job, find_job(job).longest_s, now)
         row: Any = conn.execute(
             "UPDATE job_run SET state = 'running', claimed_by = %(by)s, started_at = %(now)s, lease_until = %(until)s"
             " WHERE job = %(job)s AND state = 'asked' AND due_at = ("
@@ -156,13 +162,14 @@ def claim_asked(db: Database, job: str, now: datetime, by: str, lease_s: int = L
     return None if row is None else Run(job, row.due_at, by, lost)
 
 
-def _bury(conn: psycopg.Connection[Any], job: str, now: datetime) -> int:
+def _bury(conn: psycopg.Connection[Any], job: str, longest_s: int, now: datetime) -> int:
     """Mark the runs of a job as lost whose process stopped prolonging their lease; how many there were."""
     return conn.execute(
-        "UPDATE job_run SET state = 'lost', finished_at = %(now)s, lease_until = NULL,"
-        " error = 'The process that ran it ended without a word.'"
+        "UPDATE job_run SET state = 'lost', finished_at = %(now)s, lease_until = NULL, error = CASE"
+        " WHEN lease_until >= started_at + %(longest)s THEN 'It ran for too long and was given up.'"
+        " ELSE 'The process that ran it ended without a word.' END"
         " WHERE job = %(job)s AND state = 'running' AND lease_until <= %(now)s",
-        {"job": job, "now": now},
+        {"job": job, "longest": timedelta(seconds=longest_s), "now": now},
     ).rowcount
 
 
@@ -186,7 +193,7 @@ def fail(db: Database, run: Run, now: datetime, error: str) -> bool:
 def let_go(db: Database, run: Run, now: datetime) -> bool:
     """This process must end before the run does: somebody else begins it again, at once."""
     change = "state = 'lost', finished_at = %(now)s, lease_until = NULL, error = %(error)s"
-    return _change(db, run, change, now=now, error="The process that ran it was stopped.")
+    return _change(db, run, change, now=now, error=LET_GO)
 
 
 def _change(db: Database, run: Run, change: str, **values: Any) -> bool:
@@ -223,30 +230,33 @@ def sum_up(
 
 
 def sum_up_failure(db: Database, job: str, now: datetime, by: str, error: str) -> None:
-    """Keep that a frequent job failed: a row of its own, or one more time in that of the same failure this quarter."""
+    """Keep that a frequent job failed: a row of its own, or one more time in that of the same failure this quarter.
+
+    Once there are `FAILURES` rows, any other failure counts in the newest, which takes its words.
+    """
     quarter = _quarter(now)
     with db.connection() as conn, conn.transaction():
-        counted = conn.execute(
-            "UPDATE job_run SET finished_at = %(now)s,"
-            " result = jsonb_build_object('times', (result->>'times')::int + 1)"
-            " WHERE job = %(job)s AND due_at = (SELECT max(due_at) FROM job_run WHERE job = %(job)s"
-            "  AND due_at > %(quarter)s AND state = 'failed' AND asked_by IS NULL AND error = %(error)s) RETURNING 1",
-            {"job": job, "now": now, "quarter": quarter, "error": error},
-        ).fetchone()
-        if counted is None:
+        failed = conn.execute(
+            "SELECT due_at, error FROM job_run WHERE job = %s AND due_at > %s AND state = 'failed'"
+            " AND asked_by IS NULL ORDER BY due_at DESC FOR UPDATE",
+            (job, quarter),
+        ).fetchall()
+        same = [row.due_at for row in failed if row.error == error]
+        if not same and len(failed) >= FAILURES:
+            same = [failed[0].due_at]
+        if same:
             conn.execute(
-                "INSERT INTO job_run (job, due_at, state, claimed_by, started_at, finished_at, result, error)"
-                " VALUES (%s, %s, 'failed', %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                (
-                    job,
-                    max(now, quarter + timedelta(microseconds=1)),
-                    by,
-                    now,
-                    now,
-                    Jsonb({"times": 1}),
-                    error,
-                ),
+                "UPDATE job_run SET finished_at = %s, error = %s,"
+                " result = jsonb_build_object('times', (result->>'times')::int + 1) WHERE job = %s AND due_at = %s",
+                (now, error, job, same[0]),
             )
+            return
+        at = max(now, quarter + timedelta(microseconds=1))
+        conn.execute(
+            "INSERT INTO job_run (job, due_at, state, claimed_by, started_at, finished_at, result, error)"
+            " VALUES (%s, %s, 'failed', %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (job, at, by, now, now, Jsonb({"times": 1}), error),
+        )
 
 
 def _added(before: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
@@ -260,6 +270,23 @@ def _added(before: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]
 
 def _quarter(now: datetime) -> datetime:
     return now - timedelta(seconds=now.timestamp() % QUARTER_S)
+
+
+def hung(session: Session, now: datetime) -> list[tuple[str, datetime]]:
+    """The runs that take longer than their job may, though their process may be alive: the job, and when it began."""
+    rows = session.execute(
+        _HUNG, {"jobs": list(JOBS), "longest": [job.longest_s for job in JOBS.values()], "now": now}
+    )
+    return [(row.job, row.started_at) for row in rows]
+
+
+_HUNG = text(
+    """
+    SELECT run.job, run.started_at
+    FROM job_run run JOIN unnest(CAST(:jobs AS text[]), CAST(:longest AS int[])) AS most (job, longest_s) USING (job)
+    WHERE run.state = 'running' AND run.started_at <= :now - make_interval(secs => most.longest_s) ORDER BY run.job
+    """
+)
 
 
 # --- what a job keeps between its runs, and whether it is paused ---

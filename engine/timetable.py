@@ -21,15 +21,16 @@ QUARTER_S = 900
 class Job:
     """One job: its name, what it does in words, and either its interval or its time of day in the operator's zone.
 
-    `late_s`: how late it may still begin; None, as long as nobody did it. Every job looks at what is due and not at
-    what it missed, so that once is always enough.
+    However late, its turn is done as long as nobody did it: a machine that is off at night does it in the morning.
+    Every job looks at what is due and not at what it missed, so that once is always enough. `longest_s`: how long a run
+    may take before somebody is told, and before another process may do its turn.
     """
 
     name: str
     words: str
     every_s: int | None = None
     at: time | None = None
-    late_s: int | None = None
+    longest_s: int = 3600
 
     @property
     def quiet(self) -> bool:
@@ -45,25 +46,31 @@ class Turn:
     until: datetime
 
 
-def _daily(name: str, at: str, words: str, late_s: int | None = None) -> Job:
-    return Job(name, words, at=time.fromisoformat(at), late_s=late_s)
+def _daily(name: str, at: str, words: str, longest_s: int = 4 * 3600) -> Job:
+    return Job(name, words, at=time.fromisoformat(at), longest_s=longest_s)
 
 
-def _every(name: str, seconds: int, words: str) -> Job:
-    return Job(name, words, every_s=seconds)
+def _every(name: str, seconds: int, words: str, longest_s: int | None = None) -> Job:
+    return Job(name, words, every_s=seconds, longest_s=longest_s or max(seconds, QUARTER_S))
 
 
 _ALL = (
     _every("auto_recharge", 2, "Recharges the cards whose balance fell under the threshold of their rule."),
     _every("audit_chain", 5, "Gives new audit rows their place in the chain."),
-    _every("search", 5, "Folds new balances and states into what the card search reads."),
+    # The first time these two go through everything there is.
+    _every("search", 5, "Folds new balances and states into what the card search reads.", 3600),
     _every("replacements", 5, "Moves what the last calls of a replaced card have set free to its new card."),
     _every("sweep", 15, "Ends the calls whose end never came, and sets off an alarm for their switch."),
-    _every("watch", 15, "Sets off an alarm for work that failed, and for jobs that nobody could end."),
+    _every(
+        "watch",
+        15,
+        "Sets off an alarm for work that failed, and for jobs that nobody could end or that do not end.",
+    ),
     _every(
         "aggregates",
         60,
         "Counts calls, money, failed tries and stock by quarters of an hour, for the reports.",
+        3600,
     ),
     _every("expiry", 60, "Tells on their timelines which cards have expired, and does what follows from it."),
     _every(
@@ -80,17 +87,17 @@ _ALL = (
     _daily(
         "breakage",
         "01:10",
-        "Writes off what is left on cards whose grace has ended, where their batch says so.",
+        "Writes off what is left on cards whose grace has ended, where the house's settings say so.",
     ),
     _daily(
         "shredding", "01:40", "Destroys the keys of batches whose passwords were to be readable only so long."
     ),
-    _daily("recount", "02:10", "Counts the last two days for the reports again, and all stock."),
-    _daily("refold", "02:40", "Compares what the card search reads with every card.", late_s=6 * 3600),
+    _daily("recount", "02:10", "Counts the last days for the reports again, and all stock."),
+    _daily("refold", "02:40", "Compares what the card search reads with every card."),
     _daily(
         "pruning", "03:40", "Deletes failed tries, finished work and old answers that are kept long enough."
     ),
-    _daily("verify", "04:10", "Checks the books, and locks a card whose own are wrong."),
+    _daily("verify", "04:10", "Checks the books, and locks a card whose own are wrong.", 6 * 3600),
 )
 
 JOBS = {job.name: job for job in _ALL}

@@ -31,6 +31,9 @@ WORKERS = 2
 FAREWELL_S = 2.0
 """How long what is being done has to reach a point where it can be left."""
 
+STAND_BACK_S = 5.0
+"""How long a leader that gave a run up lets others lead who can do its turn."""
+
 Clock = Callable[[], datetime]
 
 
@@ -83,10 +86,10 @@ def run(
     for worker in workers:
         worker.start()
     log.info("jobs_begin")
-    led = False
+    led, stands_back = False, 0.0
     while not stopping.is_set():
         try:
-            leads = leadership.seek()
+            leads = time.monotonic() >= stands_back and leadership.seek()
         except psycopg.Error as error:
             if led:
                 log.warning("leadership_lost", **described(error))
@@ -98,6 +101,9 @@ def run(
             led = leads
         if leads:
             _poll(timetable)
+            if timetable.gave_up():
+                leadership.give_up()
+                stands_back = time.monotonic() + STAND_BACK_S
         stopping.wait(_POLL_S)
     began = time.monotonic()
     for worker in workers:

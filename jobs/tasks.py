@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from engine import alarms, limits
+from engine import alarms, jobruns, limits
 from engine.actor import SYSTEM
 from engine.calls.sweep import sweep
 from engine.cards import expiry, lifecycle, searchcopy, tokens
@@ -27,6 +27,7 @@ from engine.reports import buckets, pruning
 from engine.reports.verify import Finding, examine
 from engine.schema import Switch
 from engine.stock.shredding import shred_due
+from engine.timetable import JOBS
 
 Clock = Callable[[], datetime]
 Task = Callable[[Database, Clock], Mapping[str, Any]]
@@ -177,21 +178,40 @@ def _breach(db: Database, finding: Finding, now: datetime) -> bool:
 
 
 def watch(db: Database, clock: Clock) -> dict[str, Any]:
-    """An alarm for work that failed, until it is done after all; and for a job that nobody could end."""
+    """An alarm for work that failed, until it is done after all; for a job that nobody could end, or that hangs."""
     now = clock()
     with db.begin() as session:
         failed = session.execute(_FAILED_WORK).all()
         for work in failed:
             data = {"work": work.kind, "error": work.error}
             alarms.raise_alarm(session, "work_failed", f"work:{work.id}", now, **data)
-        lost = session.scalars(_LOST_JOBS, {"before": now - _PATIENCE}).all()
+        lost = session.scalars(_LOST_JOBS, {"before": now - _PATIENCE, "let_go": jobruns.LET_GO}).all()
         for job in lost:
             error = "The processes that ran it ended without a word."
             alarms.raise_alarm(session, "job_failed", f"job:{job}", now, error=error)
         mended = session.scalars(_MENDED_WORK).all()
         for subject in mended:
             alarms.clear_alarm(session, "work_failed", subject, SYSTEM, now)
-    return {"failed": len(failed), "lost": len(lost), "mended": len(mended)}
+        hung = watch_runs(session, now)
+    return {"failed": len(failed), "lost": len(lost), "hung": hung, "mended": len(mended)}
+
+
+def watch_runs(session: Session, now: datetime) -> int:
+    """An alarm for each run that takes longer than its job may, while it lasts; how many are new."""
+    seldom = [f"job:{name}" for name, job in JOBS.items() if not job.quiet]
+    for subject in session.scalars(_OVER, {"seldom": seldom}).all():
+        alarms.clear_alarm(session, "job_hung", subject, SYSTEM, now)
+    return sum(tell_of_hung(session, job, since, now) for job, since in jobruns.hung(session, now))
+
+
+def tell_of_hung(session: Session, job: str, since: datetime, now: datetime) -> bool:
+    """An alarm for a run that began at `since` and does not end; once for each, also where somebody cleared it."""
+    about = {"subject": f"job:{job}", "since": since}
+    if session.scalar(_TOLD, about):
+        return False
+    minutes = int((now - since).total_seconds()) // 60
+    alarms.raise_alarm(session, "job_hung", f"job:{job}", now, since=since.isoformat(), minutes=minutes)
+    return True
 
 
 _FAILED_WORK = text(
@@ -208,12 +228,22 @@ _PATIENCE = timedelta(minutes=2)
 _LOST_JOBS = text(
     """
     SELECT job FROM job_run run
-    WHERE state = 'lost' AND finished_at <= :before
+    WHERE state = 'lost' AND finished_at <= :before AND error <> :let_go
         AND NOT EXISTS (SELECT 1 FROM job_run later WHERE later.job = run.job AND later.due_at > run.due_at)
         AND NOT EXISTS (
             SELECT 1 FROM alarm a
             WHERE a.kind = 'job_failed' AND a.subject = 'job:' || run.job AND a.last_at >= run.finished_at
         )
+    """
+)
+_TOLD = text(
+    "SELECT 1 FROM alarm WHERE kind = 'job_hung' AND subject = :subject AND last_at >= :since LIMIT 1"
+)
+# A frequent job's run has no row: whoever runs it clears its alarm.
+_OVER = text(
+    """
+    SELECT subject FROM alarm a WHERE kind = 'job_hung' AND cleared_at IS NULL AND subject = ANY(:seldom)
+        AND NOT EXISTS (SELECT 1 FROM job_run WHERE state = 'running' AND 'job:' || job = a.subject)
     """
 )
 _MENDED_WORK = text(

@@ -3,14 +3,18 @@
 A frequent job is done whenever its interval is over, by one process at a time. For any other it is looked every few
 seconds whether its turn is still to be done (`engine.jobruns.claim_due`): so a turn is done once, whoever leads, late
 where nobody led, and in its own time where the clock or the zone moved.
+
+A run that takes longer than its job may is an alarm, which a thread of its own raises: the others may all be taken by
+such runs. Another process may then do its turn; this one begins the job again only once the run has ended.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,11 +31,15 @@ from engine.faults import described, told
 from engine.house import zone_of
 from engine.jobruns import LEASE_S, Run
 from engine.timetable import JOBS, QUARTER_S, Job
-from jobs.tasks import TASKS, Clock, Task
+from jobs.tasks import TASKS, Clock, Task, tell_of_hung, watch_runs
 from jobs.worker import PASSING, insist, worker_name
 
 LOOK_S = 10
 """How often it is looked whether the turn of a job that is not frequent is to be done."""
+OVERSEE_S = 15
+"""How often it is looked whether a run takes too long."""
+CALM_S = 600
+"""How long a frequent job has to do well before the alarm of its failure goes: one that fails now and then has one."""
 _FREQUENT, _SELDOM = "frequent", "seldom"
 _THREADS = {_FREQUENT: 4, _SELDOM: 3}
 
@@ -60,6 +68,15 @@ class _Outcome:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Begun:
+    """A run of this process that has not ended. `at`: of `time.monotonic`, which stands while the machine sleeps."""
+
+    job: Job
+    at: float
+    since: datetime
+
+
 class Timetable:
     """Runs the entries while this process leads."""
 
@@ -70,10 +87,13 @@ class Timetable:
         self._entries = {entry.name: entry for entry in entries}
         self._stopping = threading.Event()
         self._by = worker_name()
-        self._in_hand: dict[str, Run] = {}
+        self._in_hand: set[Run] = set()
+        self._begun: set[_Begun] = set()
+        self._given_up: list[Run] = []
         self._paused: set[str] = set()
         self._asked: set[str] = set()
         self._sound: set[str] = set()
+        self._failed: dict[str, float] = {}
         self._noted: dict[str, int] = {}
         self._reachable = True
         self._log = structlog.get_logger("jobs.timetable")
@@ -94,6 +114,7 @@ class Timetable:
             )
         self._scheduler.add_listener(self._told, EVENT_JOB_SUBMITTED | EVENT_JOB_MAX_INSTANCES)
         self._scheduler.start(paused=True)
+        threading.Thread(target=self._oversee, name="oversight", daemon=True).start()
 
     def lead(self) -> None:
         """Look at everything once, and then at each entry in its time."""
@@ -116,6 +137,11 @@ class Timetable:
                 self._asked.add(name)
                 self._scheduler.add_job(self._look_for_asked, args=[entry], executor=_executor(entry))
 
+    def gave_up(self) -> bool:
+        """Whether a run was given up since this was last asked, so that another process should have a try."""
+        given_up, self._given_up = self._given_up, []
+        return bool(given_up)
+
     def stop(self, wait_s: float = 0.5) -> None:
         """Begin nothing more, for good; a run that takes longer is left for others to begin again."""
         self._stopping.set()
@@ -130,7 +156,7 @@ class Timetable:
             leaving.join(wait_s)
 
     def _let_go(self) -> None:
-        for run in list(self._in_hand.values()):
+        for run in list(self._in_hand):
             try:
                 jobruns.let_go(self._db, run, self._clock())
             except PASSING as error:
@@ -204,19 +230,19 @@ class Timetable:
             if not mine or self._stopping.is_set():
                 return
             run = claim()
-            if run is None:
-                return
-            if run.lost:
-                self._log.warning("run_lost", job=entry.name, runs=run.lost)
-            self._in_hand[entry.name] = run
-            try:
-                with self._heartbeat(run):
-                    outcome = self._do(entry)
-                    if outcome is not None:
-                        insist(lambda: self._write_down(run, outcome), self._lease_s, self._stopping)
-                        insist(lambda: self._alarm(entry, outcome.error), self._lease_s, self._stopping)
-            finally:
-                del self._in_hand[entry.name]
+        if run is None:
+            return
+        if run.lost:
+            self._log.warning("run_lost", job=entry.name, runs=run.lost)
+        self._in_hand.add(run)
+        try:
+            with self._keep(entry, run):
+                outcome = self._do(entry)
+                if outcome is not None:
+                    insist(lambda: self._write_down(run, outcome), self._lease_s, self._stopping)
+                    insist(lambda: self._alarm(entry, outcome.error), self._lease_s, self._stopping)
+        finally:
+            self._in_hand.discard(run)
 
     def _write_down(self, run: Run, outcome: _Outcome) -> None:
         now = self._clock()
@@ -228,20 +254,51 @@ class Timetable:
             self._log.warning("run_was_lost", job=run.job)
 
     def _alarm(self, entry: Entry, error: str | None) -> None:
-        """An alarm for a job that failed, cleared by its next success."""
-        name, now = entry.name, self._clock()
+        """An alarm for a job that failed, cleared by its next success; of a frequent job, once it has done so a while.
+
+        That for a run which took too long is cleared by its end, however it ends.
+        """
+        name, now, subject = entry.name, self._clock(), f"job:{entry.name}"
         if error is not None:
             self._sound.discard(name)
-            with self._db.begin() as session:
-                alarms.raise_alarm(session, "job_failed", f"job:{name}", now, error=error)
-        elif name not in self._sound or not entry.job.quiet:
-            with self._db.begin() as session:
-                alarms.clear_alarm(session, "job_failed", f"job:{name}", SYSTEM, now)
+            self._failed[name] = time.monotonic()
+        elif name in self._sound and entry.job.quiet:
+            return
+        calm = time.monotonic() - self._failed.get(name, -math.inf) >= CALM_S or not entry.job.quiet
+        with self._db.begin() as session:
+            alarms.clear_alarm(session, "job_hung", subject, SYSTEM, now)
+            if error is not None:
+                alarms.raise_alarm(session, "job_failed", subject, now, error=error)
+            elif calm:
+                alarms.clear_alarm(session, "job_failed", subject, SYSTEM, now)
+        if error is None and calm:
             self._sound.add(name)
+
+    def _oversee(self) -> None:
+        """Tell of runs that take too long, in this process and in others, until it stops."""
+        while not self._stopping.wait(OVERSEE_S):
+            try:
+                self._tell_of_hung()
+            except Exception as error:
+                self._log.warning("oversight_waits", **described(error))
+                self._db.forget_lost_links()
+
+    def _tell_of_hung(self) -> None:
+        now, clock = self._clock(), time.monotonic()
+        with self._db.begin() as session:
+            for begun in list(self._begun):
+                if clock - begun.at < begun.job.longest_s:
+                    continue
+                self._sound.discard(begun.job.name)  # so that its end clears the alarm
+                if tell_of_hung(session, begun.job.name, begun.since, now):
+                    self._log.error("run_hangs", job=begun.job.name, seconds=round(clock - begun.at))
+            watch_runs(session, now)
 
     def _do(self, entry: Entry) -> _Outcome | None:
         """Run the task itself; None where it failed because this process is ending."""
         began = time.monotonic()
+        begun = _Begun(entry.job, began, self._clock())
+        self._begun.add(begun)
         try:
             found = entry.run(self._db, self._clock)
         except Exception as error:
@@ -250,24 +307,35 @@ class Timetable:
             self._log.error("run_failed", job=entry.name, **described(error))
             self._db.forget_lost_links()
             return _Outcome(time.monotonic() - began, {}, told(error))
+        finally:
+            self._begun.discard(begun)
         seconds = time.monotonic() - began
         log = self._log.info if any(found.values()) else self._log.debug
         log("run_done", job=entry.name, seconds=round(seconds, 1), **found)
         return _Outcome(seconds, found)
 
     @contextmanager
-    def _heartbeat(self, run: Run) -> Iterator[None]:
-        """Keep the lease while the run lives. A process that dies stops doing so."""
-        over = threading.Event()
+    def _keep(self, entry: Entry, run: Run) -> Iterator[None]:
+        """Keep the lease of a run, and everybody else from its job, while it lives, but only as long as it may take.
 
-        def beat() -> None:
-            while not over.wait(self._lease_s / 3):
-                try:
-                    jobruns.extend(self._db, run, self._clock(), self._lease_s)
-                except PASSING:
-                    continue
+        A process that dies stops doing so.
+        """
+        over, most = threading.Event(), time.monotonic() + entry.job.longest_s
 
-        thread = threading.Thread(target=beat, name=f"heartbeat-{run.job}", daemon=True)
+        def keep() -> None:
+            mine = False
+            with suppress(*PASSING), ExitStack() as held:
+                while (left := most - time.monotonic()) > 0:
+                    with suppress(*PASSING):
+                        mine = mine or held.enter_context(jobruns.only_one(self._db, run.job))
+                        jobruns.extend(self._db, run, self._clock(), self._lease_s)
+                    if over.wait(min(self._lease_s / 3, left)):
+                        return
+            if not over.is_set():
+                self._log.error("run_given_up", job=run.job)
+                self._given_up.append(run)
+
+        thread = threading.Thread(target=keep, name=f"keep-{run.job}", daemon=True)
         thread.start()
         try:
             yield

@@ -108,11 +108,17 @@ def test_after_a_stop_of_three_days_a_job_is_caught_up_with_once(db: Database) -
     assert jobruns.claim_due(db, fees, UTC_ZONE, again, "here") is None
 
 
-def test_a_job_that_must_not_be_late_waits_for_its_next_turn(db: Database) -> None:
-    job = Job("refold", "Nightly.", at=time(2, 30), late_s=3600)
-    at = datetime(2026, 11, 20, 2, 30, tzinfo=UTC)
-    assert jobruns.claim_due(db, job, UTC_ZONE, at + timedelta(hours=2), "here") is None
-    assert jobruns.claim_due(db, job, UTC_ZONE, at + timedelta(days=1, minutes=59), "here") is not None
+@pytest.mark.parametrize("name", [name for name, job in JOBS.items() if job.at is not None])
+def test_a_machine_that_is_off_at_night_does_its_daily_jobs_in_the_morning(db: Database, name: str) -> None:
+    zone, days = ZoneInfo("Europe/Berlin"), []
+    for day in range(5):
+        for hour in range(9, 18):
+            now = datetime(2026, 11, 20 + day, hour, tzinfo=UTC)
+            run = jobruns.claim_due(db, JOBS[name], zone, now, "here")
+            if run is not None:
+                assert jobruns.finish(db, run, now, {})
+                days.append((now.day, now.hour))
+    assert days == [(20 + day, 9) for day in range(5)]
 
 
 @pytest.mark.parametrize("hours", [1, -1])
@@ -187,6 +193,33 @@ def test_a_run_that_kills_its_process_every_time_is_not_begun_for_ever(db: Datab
     assert {run.state for run in jobruns.history(db, "fees")} == {"lost"}
 
 
+def test_a_run_that_was_let_go_is_none_of_the_tries(db: Database) -> None:
+    """Somebody restarts the process again and again while the job runs."""
+    now = scenes.NOW
+    for _ in range(2 * jobruns.MAX_TRIES):
+        run = jobruns.claim_due(db, HOURLY, UTC_ZONE, now, "restarted")
+        assert run is not None
+        assert jobruns.let_go(db, run, now)
+        now += timedelta(seconds=1)
+    for _ in range(jobruns.MAX_TRIES):
+        run = jobruns.claim_due(db, HOURLY, UTC_ZONE, now, "here")
+        assert run is not None
+        assert jobruns.fail(db, run, now, "No.")
+        now += timedelta(seconds=jobruns.AGAIN_S)
+    assert jobruns.claim_due(db, HOURLY, UTC_ZONE, now, "here") is None
+
+
+def test_a_run_that_took_too_long_is_given_up_for_another(db: Database) -> None:
+    now, hour = scenes.NOW, timedelta(seconds=HOURLY.longest_s)
+    slow = jobruns.claim_due(db, HOURLY, UTC_ZONE, now, "slow")
+    assert slow is not None
+    assert jobruns.extend(db, slow, now + hour - timedelta(seconds=5))
+    assert jobruns.claim_due(db, HOURLY, UTC_ZONE, now + hour, "heir") is None
+    heir = jobruns.claim_due(db, HOURLY, UTC_ZONE, now + hour + timedelta(minutes=1), "heir")
+    assert heir is not None
+    assert jobruns.history(db, "fees")[1].error == "It ran for too long and was given up."
+
+
 def test_one_run_is_asked_for_at_a_time_and_told_once(db: Database) -> None:
     now = scenes.NOW
     due = jobdesk.run_now(db, job="fees", actor=scenes.OPERATOR, now=now)
@@ -222,3 +255,4 @@ def test_every_job_says_what_it_does() -> None:
         assert job.words[0].isupper()
         assert job.words.endswith(".")
         assert (job.every_s is None) != (job.at is None)
+        assert 60 <= job.longest_s <= 86_400

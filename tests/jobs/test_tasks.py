@@ -34,6 +34,11 @@ def open_alarms(db: Database, kind: str) -> dict[str, alarms.AlarmView]:
     return {alarm.subject: alarm for alarm in alarms.open_alarms(db) if alarm.kind == kind}
 
 
+def watched(**counts: int) -> dict[str, int]:
+    """What a look around tells: nothing new, but for these."""
+    return {"failed": 0, "lost": 0, "hung": 0, "mended": 0, **counts}
+
+
 def count(db: Database, table: str) -> int:
     with db.begin() as session:
         return session.scalar(text(f"SELECT count(*) FROM {table}")) or 0
@@ -85,41 +90,72 @@ def test_failed_work_is_an_alarm_until_it_is_done_after_all(db: Database) -> Non
         work_id = work.enqueue(session, "count", {}, CONSOLE, now)
     claimed = work.claim(db, "test", ["count"], now)
     assert claimed is not None
-    assert tasks.watch(db, at(now)) == {"failed": 0, "lost": 0, "mended": 0}
+    assert tasks.watch(db, at(now)) == watched()
     work.fail(db, claimed, Conflict("batch_discarded", name="June"), now)
-    assert tasks.watch(db, at(now)) == {"failed": 1, "lost": 0, "mended": 0}
-    assert tasks.watch(db, at(now)) == {"failed": 0, "lost": 0, "mended": 0}, "told once"
+    assert tasks.watch(db, at(now)) == watched(failed=1)
+    assert tasks.watch(db, at(now)) == watched(), "told once"
     alarm = open_alarms(db, "work_failed")[f"work:{work_id}"]
     assert alarm.data == {"work": "count", "error": "batch_discarded: The batch June was discarded."}
     assert alarmdesk.clear(db, alarm_id=alarm.id, reason="Seen", actor=scenes.OPERATOR, now=now)
     assert not alarmdesk.clear(db, alarm_id=alarm.id, actor=scenes.OPERATOR, now=now)
-    assert tasks.watch(db, at(now)) == {"failed": 0, "lost": 0, "mended": 0}, "cleared is cleared"
+    assert tasks.watch(db, at(now)) == watched(), "cleared is cleared"
     with db.begin() as session:
         work.resume(session, work_id, CONSOLE, now)
     again = work.claim(db, "test", ["count"], now)
     assert again is not None
     later = now + timedelta(minutes=1)
     work.fail(db, again, Conflict("batch_discarded", name="June"), later)
-    assert tasks.watch(db, at(later)) == {"failed": 1, "lost": 0, "mended": 0}, "it failed again"
+    assert tasks.watch(db, at(later)) == watched(failed=1), "it failed again"
     with db.begin() as session:
         work.resume(session, work_id, CONSOLE, now)
-    assert tasks.watch(db, at(later)) == {"failed": 0, "lost": 0, "mended": 1}
+    assert tasks.watch(db, at(later)) == watched(mended=1)
     assert not open_alarms(db, "work_failed")
 
 
 def test_a_job_that_nobody_could_end_is_an_alarm(db: Database) -> None:
     now = scenes.NOW
-    assert jobruns.claim_due(db, JOBS["fees"], ZoneInfo("UTC"), now, "dead", lease_s=60) is not None
-    heir = jobruns.claim_due(
-        db, JOBS["fees"], ZoneInfo("UTC"), now + timedelta(minutes=1), "heir", lease_s=60
-    )
-    assert heir is not None
+    for minute in range(jobruns.MAX_TRIES):
+        at_work = now + timedelta(minutes=minute)
+        assert jobruns.claim_due(db, JOBS["fees"], ZoneInfo("UTC"), at_work, "dead", lease_s=60) is not None
+        assert tasks.watch(db, at(at_work)) == watched(), "somebody is at it"
+    now += timedelta(minutes=10)
+    assert jobruns.claim_due(db, JOBS["fees"], ZoneInfo("UTC"), now, "heir") is None
+    assert tasks.watch(db, at(now))["lost"] == 0, "it may yet be begun again"
     later = now + timedelta(minutes=5)
-    assert tasks.watch(db, at(later))["lost"] == 0, "somebody is at it again"
-    assert jobruns.let_go(db, heir, now + timedelta(minutes=2))
     assert tasks.watch(db, at(later))["lost"] == 1
     assert open_alarms(db, "job_failed")["job:fees"].severity == "warning"
     assert tasks.watch(db, at(later))["lost"] == 0, "told once"
+
+
+def test_a_job_that_was_let_go_is_no_alarm(db: Database) -> None:
+    """The machine was switched off in its midst, and goes on with it whenever it is on again."""
+    run = jobruns.claim_due(db, JOBS["fees"], ZoneInfo("UTC"), scenes.NOW, "here")
+    assert run is not None
+    assert jobruns.let_go(db, run, scenes.NOW)
+    assert tasks.watch(db, at(scenes.NOW + timedelta(days=1))) == watched()
+
+
+def test_a_job_that_hangs_is_an_alarm_until_its_run_is_over(db: Database) -> None:
+    job, zone, now = JOBS["verify"], ZoneInfo("UTC"), scenes.NOW
+    run = jobruns.claim_due(db, job, zone, now, "here")
+    assert run is not None
+    late = now + timedelta(seconds=job.longest_s)
+    for hour in range(1, job.longest_s // 3600 + 1):
+        assert jobruns.extend(db, run, now + timedelta(hours=hour))
+    assert tasks.watch(db, at(late - timedelta(seconds=1))) == watched()
+    assert tasks.watch(db, at(late)) == watched(hung=1)
+    alarm = open_alarms(db, "job_hung")["job:verify"]
+    assert alarm.data == {"since": now.isoformat(), "minutes": job.longest_s // 60}
+    assert tasks.watch(db, at(late + timedelta(hours=1))) == watched(), "told once"
+    alarmdesk.clear(db, alarm_id=alarm.id, actor=scenes.OPERATOR, now=late)
+    assert tasks.watch(db, at(late + timedelta(hours=2))) == watched(), "cleared is cleared"
+    heir = jobruns.claim_due(db, job, zone, late + timedelta(hours=2), "heir")
+    assert heir is not None, "its process no longer kept it"
+    over = late + timedelta(hours=2, seconds=job.longest_s)
+    assert tasks.watch(db, at(over)) == watched(hung=1), "another run, another alarm"
+    assert jobruns.finish(db, heir, over, {})
+    tasks.watch(db, at(over))
+    assert not open_alarms(db, "job_hung")
 
 
 def test_the_tables_of_the_coming_months_are_made(db: Database) -> None:

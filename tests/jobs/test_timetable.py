@@ -162,6 +162,106 @@ def test_a_failure_sets_off_an_alarm_that_the_next_success_clears(db: Database) 
     assert states(db) == ["failed", "done"]
 
 
+def test_a_frequent_job_that_fails_now_and_then_has_one_alarm(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[int] = []
+    ill = threading.Event()
+    ill.set()
+
+    def now_and_then(db: Database, clock: Callable[[], datetime]) -> dict[str, int]:
+        runs.append(1)
+        if ill.is_set() and len(runs) % 2:
+            raise Conflict("batch_discarded", name="June")
+        return {"cards": 1}
+
+    with leading(db, Entry(OFTEN, now_and_then)):
+        wait_for(lambda: len(runs) >= 4)
+        (alarm,) = open_alarms(db).values()
+        assert (alarm.id, alarm.times) == (1, 2), "what went well between did not close it"
+        monkeypatch.setattr("jobs.timetable.CALM_S", 1)
+        ill.clear()
+        wait_for(lambda: not open_alarms(db))
+
+
+def test_what_fails_in_ever_other_words_keeps_few_rows(db: Database) -> None:
+    for second in range(600):
+        moment = scenes.NOW + timedelta(seconds=second)
+        jobruns.sum_up_failure(db, "sweep", moment, "here", f"Card {second} was not there.")
+    rows = jobruns.history(db, "sweep", 1000)
+    assert len(rows) == jobruns.FAILURES
+    assert sum(run.result["times"] for run in rows) == 600
+    assert rows[0].error == "Card 599 was not there."
+
+
+@pytest.mark.parametrize("frequent", [True, False])
+def test_a_run_that_hangs_is_told_of_by_a_thread_of_its_own_until_it_ends(
+    db: Database, monkeypatch: pytest.MonkeyPatch, frequent: bool
+) -> None:
+    monkeypatch.setattr("jobs.timetable.OVERSEE_S", 0.1)
+    go_on, healthy = threading.Event(), Counter()
+
+    def hang(db: Database, clock: Callable[[], datetime]) -> dict[str, int]:
+        go_on.wait(30)
+        return {"cards": 1}
+
+    # As many as there are threads, so that nothing of their kind runs any more, `watch` neither.
+    names = ("auto_recharge", "audit_chain", "search", "sweep") if frequent else ("fees", "verify", "recount")
+    every = {"every_s": 1} if frequent else {"every_s": 3600}
+    entries = [Entry(Job(name, "Hangs.", **every, longest_s=1), hang) for name in names]
+
+    def hung() -> dict[str, alarms.AlarmView]:
+        return {alarm.subject: alarm for alarm in alarms.open_alarms(db) if alarm.kind == "job_hung"}
+
+    table = Timetable(db, real, (*entries, Entry(Job("watch", "Waits.", **every), healthy)))
+    try:
+        table.lead()
+        wait_for(lambda: len(hung()) == len(names))
+        time.sleep(0.5)
+        assert {alarm.times for alarm in hung().values()} == {1}
+        assert set(hung()) == {f"job:{name}" for name in names}
+        wait_for(table.gave_up) if not frequent else None
+        go_on.set()
+        wait_for(lambda: not hung() and healthy.runs)
+    finally:
+        go_on.set()
+        table.stop(10)
+
+
+def test_what_hangs_is_not_kept_from_another_process(db: Database) -> None:
+    go_on, other = threading.Event(), Database(db.url)
+    job = Job("fees", "Hangs.", every_s=3600, longest_s=1)
+
+    def hang(db: Database, clock: Callable[[], datetime]) -> dict[str, int]:
+        go_on.wait(30)
+        return {"cards": 1}
+
+    table = Timetable(db, real, (Entry(job, hang),), lease_s=1)
+    table.lead()
+    try:
+        wait_for(lambda: states(db) == ["running"])
+        assert not free(other), "it lives"
+        wait_for(table.gave_up)
+        time.sleep(1)
+        with jobruns.only_one(other, "fees") as mine:
+            assert mine
+            heir = jobruns.claim_due(other, job, ZONE, real(), "heir")
+        assert heir is not None
+        assert heir.lost == 1
+    finally:
+        go_on.set()
+        table.stop(10)
+        other.close()
+    assert states(db) == ["lost", "running"], "what the first still did changes nothing"
+
+
+def free(db: Database) -> bool:
+    """Whether nobody is at the job."""
+    time.sleep(0.3)
+    with jobruns.only_one(db, "fees") as mine:
+        return mine
+
+
 def test_a_failed_turn_is_tried_again_three_times_in_all(db: Database) -> None:
     now, zone = scenes.NOW, ZONE
     for _ in range(3):
