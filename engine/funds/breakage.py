@@ -8,6 +8,7 @@ operator puts on the card afterwards stays, until it was extended and has expire
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,7 @@ from engine import settings
 from engine.actor import SYSTEM
 from engine.cards.expiry import grace_cutoff
 from engine.db import Database, reruns
+from engine.errors import Conflict
 from engine.funds import ledger
 from engine.house import zone_of
 
@@ -131,7 +133,7 @@ def _take(session: Session, currency: str, cards: list[Any], now: datetime) -> N
     """The document, the entries and the lines for cards of one currency, which are locked."""
     ids, amounts = [card.id for card in cards], [card.balance for card in cards]
     run_id = add_charge_run(session, "breakage", currency, amounts, now)
-    ledger.post_many(
+    posted = ledger.post_many(
         session,
         ids,
         [-amount for amount in amounts],
@@ -142,6 +144,7 @@ def _take(session: Session, currency: str, cards: list[Any], now: datetime) -> N
         now=now,
         key=[_key(card) for card in cards],
     )
+    check_posted(posted, cards)
     session.execute(_TELL, {"ids": ids, "amounts": amounts, "currency": currency, "now": now})
 
 
@@ -155,3 +158,12 @@ def add_charge_run(session: Session, kind: str, currency: str, amounts: list[int
         {"kind": kind, "currency": currency, "cards": len(amounts), "amount": sum(amounts), "now": now},
     )
     return int(run_id or 0)
+
+
+def check_posted(posted: Sequence[int], cards: Sequence[Any]) -> None:
+    """Raise `Conflict` ("targets_changed") where not every card was posted to that the document tells of.
+
+    Cannot be: the cards are locked and were judged so.
+    """
+    if len(posted) != len(cards):
+        raise Conflict("targets_changed")

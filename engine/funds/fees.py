@@ -21,7 +21,7 @@ from engine.actor import SYSTEM
 from engine.cards.status import grace_end, validity_end
 from engine.db import Database, reruns
 from engine.funds import ledger
-from engine.funds.breakage import add_charge_run
+from engine.funds.breakage import add_charge_run, check_posted
 from engine.house import zone_of
 
 CHUNK = 5_000
@@ -161,7 +161,7 @@ def _take(session: Session, currency: str, cards: list[Any], now: datetime) -> N
     """The document and the entries for cards of one currency, which are locked."""
     amounts = [card.amount for card in cards]
     run_id = add_charge_run(session, "maintenance", currency, amounts, now)
-    ledger.post_many(
+    posted = ledger.post_many(
         session,
         [card.id for card in cards],
         [-amount for amount in amounts],
@@ -173,3 +173,4 @@ def _take(session: Session, currency: str, cards: list[Any], now: datetime) -> N
         reason="maintenance",
         key=[f"maintenance:{card.next_fee_at.isoformat()}" for card in cards],
     )
+    check_posted(posted, cards)

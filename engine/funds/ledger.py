@@ -234,7 +234,12 @@ def post_many(
 
     A card whose balance would fall under what its calls hold is left out, and so is one that doesn't exist. The caller
     has locked the cards in ascending order. `key` is one for all the cards or one for each, and unique on its card.
+    Raises ValueError where a card stands twice, or not every card has an amount and a key: one UPDATE would move the
+    first of two only.
     """
+    keys = [key] * len(card_ids) if key is None or isinstance(key, str) else list(key)
+    if not len(set(card_ids)) == len(card_ids) == len(amounts) == len(keys):
+        raise ValueError("each card once, with an amount and a key")
     done = session.execute(
         _POST_MANY_AND_CROSS if kind in CROSSING_KINDS else _POST_MANY,
         {
@@ -245,7 +250,7 @@ def post_many(
             "reference": reference,
             "actor": str(actor),
             "reason": reason,
-            "keys": [key] * len(card_ids) if key is None or isinstance(key, str) else list(key),
+            "keys": keys,
             "now": now,
         },
     )

@@ -107,6 +107,19 @@ _ACCOUNT_DOCUMENTS = """
     WHERE told.amount IS DISTINCT FROM posted.amount
 """
 
+# What resellers were charged for the cards they have is what their documents say, less what they gave back.
+_STOCK_PRICES = """
+    SELECT reseller, currency, coalesce(priced.amount, 0) AS amount, coalesce(moved.amount, 0) AS moved
+    FROM (
+        SELECT coalesce(reseller_id, 0) AS reseller, currency, sum(reseller_price) AS amount
+        FROM card WHERE reseller_price IS NOT NULL GROUP BY 1, 2
+    ) priced FULL JOIN (
+        SELECT m.reseller_id AS reseller, coalesce(a.currency, '') AS currency, sum(m.amount) AS amount
+        FROM stock_move m LEFT JOIN account a ON a.id = m.account_id GROUP BY 1, 2
+    ) moved USING (reseller, currency)
+    WHERE coalesce(priced.amount, 0) <> coalesce(moved.amount, 0)
+"""
+
 _AUTO_RECHARGES = """
     SELECT card_id, payment_id FROM (
         SELECT card_id, id AS payment_id FROM payment WHERE method = 'auto'
@@ -212,6 +225,15 @@ MONEY_CHECKS = (
         "account",
         _ACCOUNT_DOCUMENTS,
         lambda row: f"{row.reference} moved {money(row.amount)}; its entries say {money(row.posted_amount)}.",
+    ),
+    Check(
+        "stock_prices",
+        "reseller",
+        _STOCK_PRICES,
+        lambda row: (
+            f"The prices of its cards sum to {money(row.amount)} {row.currency}, "
+            f"but its documents to {money(row.moved)}."
+        ),
     ),
     Check(
         "auto_recharge",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from engine.actor import Actor
 from engine.calls.sweep import sweep
 from engine.cards import lifecycle
 from engine.db import Database
@@ -18,8 +19,11 @@ from engine.funds.autorules import add_rule, enrol
 from engine.funds.recharges import adjust, recharge
 from engine.funds.replacements import replace_card
 from engine.funds.transfers import transfer
+from engine.people import resellers
 from engine.reports.verify import CHECKS, GUARDS, IMMUTABLE, MOST, Finding, examine, verify
 from engine.schema.funds import LEDGER_KINDS
+from engine.stock import resale
+from engine.stock.custody import Range
 from engine.vault import Vault
 from tests import scenes
 from tests.scenes import NOW, OPERATOR, USD, Line, TestCard, facts
@@ -98,7 +102,21 @@ def rich(db: Database, busy: list[TestCard], vault: Vault) -> list[TestCard]:
             **by,
         )
     lifecycle.damage(db, card_id=void.id, reason="Discarded", **by)
+    _resold(db, vault)
     return cards
+
+
+def _resold(db: Database, vault: Vault) -> None:
+    """A reseller activates two cards, and gives one back."""
+    by: dict[str, Any] = {"actor": OPERATOR, "now": NOW}
+    shop = resellers.add_reseller(db, "Bazaar", OPERATOR, NOW, discount_bp=1_000)
+    credit = open_account(db, name="Bazaar", kind="reseller", currency="USD", reseller_id=shop.id, **by)
+    deposit(db, account_id=credit.id, amount=USD("20"), **by)
+    first, last = scenes.batch(db, vault, 2, "5.00", name="Stock", release="activation")
+    resale.assign(db, Range(first.id, last.id), OPERATOR, NOW, reseller_id=shop.id)
+    till = Actor("reseller", 9, "Clerk", "clerk", shop.id)
+    resale.activate(db, Range(first.id, last.id), till, NOW)
+    resale.give_back(db, Range(last.id, last.id), till, NOW)
 
 
 def test_right_books_are_called_right(db: Database, busy: list[TestCard]) -> None:
@@ -286,6 +304,22 @@ BROKEN_DOCUMENTS: dict[str, Breakage] = {
         "DELETE FROM account_entry WHERE kind = 'recharge'",
     ),
     "a payment from an account in another currency": ("currency", "UPDATE account SET currency = 'EUR'"),
+    "a reseller was charged less than the document says": (
+        "stock_prices",
+        "UPDATE card SET reseller_price = reseller_price - 1 WHERE reseller_price IS NOT NULL",
+    ),
+    "a reseller was charged without a document": (
+        "stock_prices",
+        "UPDATE stock_move SET amount = 0",
+    ),
+    "a card that was charged is nobody's": (
+        "stock_prices",
+        "UPDATE card SET reseller_id = NULL WHERE reseller_price IS NOT NULL",
+    ),
+    "a card was charged in another currency": (
+        "stock_prices",
+        "UPDATE card SET currency = 'EUR' WHERE reseller_price IS NOT NULL",
+    ),
     "an auto-recharge without a crossing": ("auto_recharge", "DELETE FROM auto_recharge_crossing"),
     "two crossings of one recharge": (
         "auto_recharge",
