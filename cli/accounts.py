@@ -8,9 +8,9 @@ import click
 
 from cli.app import Context, with_context
 from cli.cardtexts import when
+from cli.people import acting, own_name
 from cli.tables import table
 from engine import house
-from engine.actor import CONSOLE
 from engine.funds import accounts, accountviews
 from engine.funds.accountviews import AccountView
 from engine.money import format_amount, format_money, parse_amount
@@ -104,9 +104,16 @@ def show(context: Context, name: str, before: int | None) -> None:
 @click.option("--reseller", metavar="NAME", help="Whose it is; without it, your own.")
 @click.option("--credit-limit", default="0", metavar="AMOUNT", help="How far below zero it may go.")
 @_KEY
+@own_name
 @with_context
 def open_account(
-    context: Context, name: str, currency: str, reseller: str | None, credit_limit: str, key: str | None
+    context: Context,
+    name: str,
+    currency: str,
+    reseller: str | None,
+    credit_limit: str,
+    key: str | None,
+    as_me: bool,
 ) -> None:
     """Open an account, with nothing in it."""
     opened = accounts.open_account(
@@ -117,7 +124,7 @@ def open_account(
         reseller_id=None if reseller is None else accountviews.reseller_id_of(context.db, reseller),
         credit_limit=parse_amount(credit_limit, field="credit_limit"),
         key=key,
-        actor=CONSOLE,
+        actor=acting(context, as_me),
         now=context.clock(),
     )
     context.answer(account_data(opened), _said(opened))
@@ -129,6 +136,7 @@ def open_account(
 @click.option("--credit-limit", metavar="AMOUNT", help="How far below zero it may go.")
 @click.option("--close", is_flag=True, help="Close it, for good; it must be empty.")
 @click.option("--reason", metavar="TEXT", help="Why; it is kept for good.")
+@own_name
 @with_context
 def change(
     context: Context,
@@ -137,6 +145,7 @@ def change(
     credit_limit: str | None,
     close: bool,
     reason: str | None,
+    as_me: bool,
 ) -> None:
     """Rename an account, change its credit limit, or close it."""
     changed = accounts.change_account(
@@ -146,7 +155,7 @@ def change(
         credit_limit=None if credit_limit is None else parse_amount(credit_limit, field="credit_limit"),
         close=close,
         reason=reason,
-        actor=CONSOLE,
+        actor=acting(context, as_me),
         now=context.clock(),
     )
     context.answer(account_data(changed), _said(changed))
@@ -157,8 +166,11 @@ def change(
 @click.argument("amount")
 @_KEY
 @click.option("--reason", metavar="TEXT", help="Where it came from; it is kept for good.")
+@own_name
 @with_context
-def deposit(context: Context, name: str, amount: str, key: str | None, reason: str | None) -> None:
+def deposit(
+    context: Context, name: str, amount: str, key: str | None, reason: str | None, as_me: bool
+) -> None:
     """Note money that came in for an account, such as 500.00."""
     done = accounts.deposit(
         context.db,
@@ -166,7 +178,7 @@ def deposit(context: Context, name: str, amount: str, key: str | None, reason: s
         amount=parse_amount(amount, field="amount"),
         key=key,
         reason=reason,
-        actor=CONSOLE,
+        actor=acting(context, as_me),
         now=context.clock(),
     )
     _tell_moved(context, done)
@@ -177,8 +189,9 @@ def deposit(context: Context, name: str, amount: str, key: str | None, reason: s
 @click.argument("amount")
 @_KEY
 @click.option("--reason", required=True, metavar="TEXT", help="Why; it is kept for good.")
+@own_name
 @with_context
-def adjust(context: Context, name: str, amount: str, key: str | None, reason: str) -> None:
+def adjust(context: Context, name: str, amount: str, key: str | None, reason: str, as_me: bool) -> None:
     """Correct an account by an amount, such as -20.00 or 5.00."""
     done = accounts.adjust_account(
         context.db,
@@ -186,7 +199,7 @@ def adjust(context: Context, name: str, amount: str, key: str | None, reason: st
         amount=parse_amount(amount, field="amount", allow_negative=True),
         reason=reason,
         key=key,
-        actor=CONSOLE,
+        actor=acting(context, as_me),
         now=context.clock(),
     )
     _tell_moved(context, done)

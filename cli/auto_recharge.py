@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cli.app import Context, with_context
+from cli.people import acting, own_name
 from cli.tables import table
 from engine.actor import CONSOLE
 from engine.cards.search import CardFilter, to_json
@@ -71,6 +72,7 @@ def list_them(context: Context) -> None:
 @click.option("--month-limit", metavar="AMOUNT", help="At most so much a card and month.")
 @click.option("--batch", metavar="NAME", help="For all cards of a batch.")
 @click.option("--reseller", metavar="NAME", help="For all cards of a reseller.")
+@own_name
 @with_context
 def add(
     context: Context,
@@ -82,6 +84,7 @@ def add(
     month_limit: str | None,
     batch: str | None,
     reseller: str | None,
+    as_me: bool,
 ) -> None:
     """Add a rule. Without a batch or reseller its cards are enrolled by hand."""
     added = autorules.add_rule(
@@ -93,7 +96,7 @@ def add(
         day_limit=None if day_limit is None else parse_amount(day_limit, field="day_limit"),
         month_limit=None if month_limit is None else parse_amount(month_limit, field="month_limit"),
         card_filter=_filter(context, batch, reseller),
-        actor=CONSOLE,
+        actor=acting(context, as_me),
         now=context.clock(),
     )
     _tell(context, added)
@@ -110,6 +113,7 @@ def add(
 )
 @click.option("--disable/--enable", "disabled", default=None, help="Let it count no more, or again.")
 @click.option("--reason", metavar="TEXT", help="Why; it is kept for good.")
+@own_name
 @with_context
 def change(
     context: Context,
@@ -121,6 +125,7 @@ def change(
     month_limit: str | None,
     disabled: bool | None,
     reason: str | None,
+    as_me: bool,
 ) -> None:
     """Change a rule, disable it, or let it count again; what isn't named stays."""
     changed = autorules.change_rule(
@@ -133,7 +138,7 @@ def change(
         month_limit=_limit_or_keep(month_limit, "month_limit"),
         disabled=disabled,
         reason=reason,
-        actor=CONSOLE,
+        actor=acting(context, as_me),
         now=context.clock(),
     )
     _tell(context, changed)

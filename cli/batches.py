@@ -11,6 +11,7 @@ import click
 from cli import batchtexts as texts
 from cli.app import Context, confirmed, with_context
 from cli.batchoptions import number_options, order_of, rule_options
+from cli.people import acting, own_name
 from cli.ranges import asked_range, range_options, result_data, result_text
 from engine.actor import CONSOLE
 from engine.calls.decksheet import DELIMITERS, MAX_BYTES
@@ -123,6 +124,7 @@ def show(context: Context, name: str) -> None:
 @click.option("--again", is_flag=True, help="Issue the passwords once more.")
 @click.option("--reason", help="Why they are issued once more.")
 @click.option("--without-passwords", is_flag=True, help="A list that may be had at any time.")
+@own_name
 @with_context
 def export(
     context: Context,
@@ -132,6 +134,7 @@ def export(
     again: bool,
     reason: str | None,
     without_passwords: bool,
+    as_me: bool,
 ) -> None:
     """Write the cards to a file. With passwords it is issued once.
 
@@ -144,7 +147,7 @@ def export(
         name,
         format_,
         out,
-        CONSOLE,
+        acting(context, as_me),
         context.clock(),
         again=again,
         reason=reason,

@@ -10,6 +10,7 @@ import click
 
 from cli.app import Context, with_context
 from cli.bulkoptions import card_options, filter_words, order_of, verb_options
+from cli.people import acting, own_name
 from cli.tables import table
 from engine.actor import CONSOLE
 from engine.bulk import runs, views
@@ -45,6 +46,7 @@ def preview_it(context: Context, verb: str, **given: Any) -> None:
 @click.option("--yes", is_flag=True, help="Go on without asking; with money or for good also give --count.")
 @click.option("--key", help="Count once, however often this key is sent.")
 @click.option("--no-wait", is_flag=True, help="Only confirm; a jobs process does the work.")
+@own_name
 @with_context
 def run(
     context: Context,
@@ -53,6 +55,7 @@ def run(
     yes: bool,
     key: str | None,
     no_wait: bool,
+    as_me: bool,
     **given: Any,
 ) -> None:
     """Do something to many cards.
@@ -66,7 +69,8 @@ def run(
         count = _asked(verb, seen, yes)
     # With a count that somebody typed the money must be what the preview showed, too.
     expected = Expected(count, seen.amount if verb in MONEY else None)
-    run_id = runs.confirm(context.db, order, CONSOLE, context.clock(), key, expected=expected)
+    actor = acting(context, as_me)
+    run_id = runs.confirm(context.db, order, actor, context.clock(), key, expected=expected)
     if not no_wait:
         _work(context, run_id, seen.cards)
     view = views.show(context.db, run_id)

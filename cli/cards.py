@@ -11,6 +11,7 @@ import click
 from cli import cardmoney, cardsearch
 from cli.app import Context, with_context
 from cli.cardtexts import card_data, card_text, until
+from cli.people import acting, own_name
 from engine import house
 from engine.actor import CONSOLE
 from engine.cards import binding, lifecycle, queries
@@ -97,9 +98,16 @@ def damage(context: Context, serial: str, reason: str, yes: bool) -> None:
 @click.option("--bonus", metavar="AMOUNT", help="A gift on top; what the bonus rules give, without it.")
 @_key
 @_reason(required=False)
+@own_name
 @with_context
 def recharge(
-    context: Context, serial: str, amount: str, bonus: str | None, key: str | None, reason: str | None
+    context: Context,
+    serial: str,
+    amount: str,
+    bonus: str | None,
+    key: str | None,
+    reason: str | None,
+    as_me: bool,
 ) -> None:
     """Put money on a card, such as 5.00."""
     done = recharges.recharge(
@@ -108,7 +116,7 @@ def recharge(
         amount=parse_amount(amount, field="amount"),
         bonus=None if bonus is None else parse_amount(bonus, field="bonus"),
         key=key,
-        actor=CONSOLE,
+        actor=acting(context, as_me),
         reason=reason,
         now=context.clock(),
     )
@@ -134,8 +142,9 @@ def recharge(
 @click.argument("amount")
 @_key
 @_reason(required=True)
+@own_name
 @with_context
-def adjust(context: Context, serial: str, amount: str, key: str | None, reason: str) -> None:
+def adjust(context: Context, serial: str, amount: str, key: str | None, reason: str, as_me: bool) -> None:
     """Correct a balance by an amount, such as -0.50 or 2.00."""
     done = recharges.adjust(
         context.db,
@@ -143,7 +152,7 @@ def adjust(context: Context, serial: str, amount: str, key: str | None, reason: 
         amount=parse_amount(amount, field="amount", allow_negative=True),
         reason=reason,
         key=key,
-        actor=CONSOLE,
+        actor=acting(context, as_me),
         now=context.clock(),
     )
     context.answer(

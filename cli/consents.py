@@ -9,9 +9,9 @@ import click
 
 from cli.app import Context, with_context
 from cli.people import proven_staff
-from cli.tables import table
-from engine.actor import CONSOLE
+from cli.tables import table, visible
 from engine.errors import InvalidInput
+from engine.money import format_amount
 from engine.people import consents
 from engine.people.consents import ConsentView
 
@@ -51,14 +51,19 @@ def list_them(context: Context, everything: bool) -> None:
 @click.option("--reason", required=True, help="Why, for the one who decides.")
 @with_context
 def ask(context: Context, action: str, subject: str, facts: str, reason: str) -> None:
-    """Ask for consent to one act of the command line, such as batch.export of batch:7."""
+    """Ask for consent to one act, such as batch.export of batch:7, as a member of staff who proves who they are.
+
+    Once somebody else agreed, do it with --as-me, as the same person.
+    """
+    exactly = _parsed(facts)
+    person = proven_staff(context)
     number = consents.ask(
         context.db,
         action=action,
         subject=subject,
-        facts=_parsed(facts),
+        facts=exactly,
         reason=reason,
-        actor=CONSOLE,
+        actor=person.actor,
         now=context.clock(),
     )
     context.answer({"id": number}, f"Asked as number {number}; somebody else decides.")
@@ -85,8 +90,9 @@ def refuse(context: Context, number: int, reason: str | None) -> None:
 def _decide(context: Context, number: int, approve: bool, reason: str | None) -> None:
     waiting = consents.show(context.db, number, context.clock())
     click.echo(
-        f"{waiting.asked_name} asks for {waiting.action} on {waiting.subject}: {_facts(waiting)}\n"
-        f"Why: {waiting.reason}",
+        visible(f"{waiting.asked_name} asks for {waiting.action} on {waiting.subject}: {_facts(waiting)}")
+        + "\n"
+        + visible(f"Why: {waiting.reason}"),
         err=True,
     )
     person = proven_staff(context)
@@ -106,15 +112,33 @@ def _decide(context: Context, number: int, approve: bool, reason: str | None) ->
 def _parsed(facts: str) -> dict[str, Any]:
     try:
         parsed = json.loads(facts)
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
         raise InvalidInput("bad_facts", field="facts")
     return parsed
 
 
+_AMOUNTS = ("amount", "bonus", "total", "credit_limit", "threshold", "day_limit", "month_limit")
+
+
 def _facts(one: ConsentView) -> str:
-    return ", ".join(f"{key} {value}" for key, value in one.facts.items())
+    return _words(one.facts)
+
+
+def _words(facts: dict[str, Any]) -> str:
+    """Facts as somebody reads them: amounts as decimals, what holds more facts in brackets."""
+    return ", ".join(f"{key} {_word(key, value)}" for key, value in facts.items())
+
+
+def _word(key: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return f"({_words(value)})"
+    if isinstance(value, list):
+        return " ".join(_word(key, part) for part in value)
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "any"}[value]
+    return format_amount(value, 2) if key in _AMOUNTS and isinstance(value, int) else str(value)
 
 
 def _data(one: ConsentView) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from cli.app import Context
 from cli.tables import table
+from engine.actor import CONSOLE, Actor
 from engine.errors import EngineError
 from engine.people import secondfactor, sessions, staff
 from engine.people.entrance import I, Realm, SecondNeeded
@@ -96,3 +98,17 @@ def proven_staff(context: Context) -> StaffIdentity:
             raise EngineError("throttled", retry_after_s=outcome.retry_after_s)
         raise EngineError("not_proven")
     return outcome
+
+
+def own_name(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the option --as-me, for `acting`: what may need a second person's consent has it."""
+    return click.option(
+        "--as-me",
+        is_flag=True,
+        help="Prove who you are and do it in your own name, as what needs a second person's consent must be done.",
+    )(command)
+
+
+def acting(context: Context, as_me: bool) -> Actor:
+    """Who does something at the command line: with --as-me whoever proves who they are, else the command line."""
+    return proven_staff(context).actor if as_me else CONSOLE

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import click
 
 from cli.app import Context, with_context
+from cli.people import acting, own_name
 from engine import settings
-from engine.actor import CONSOLE
 from engine.errors import InvalidInput
 from engine.people.policy import set_setting
-from engine.settings import DEFAULTS, Settings
+from engine.settings import DEFAULTS, RANGES, Settings
 
 
 class Words(NamedTuple):
@@ -81,7 +81,7 @@ WORDS = {
         "", "Whether exports with passwords need a second person's consent (on or off)."
     ),
     "consent_recharge_over": Words(
-        "units of currency", "Recharges of more than this need a second person's consent; 0 for none."
+        "units of currency", "Bringing in more than this at once needs a second person's consent; 0 for none."
     ),
     "consent_hours": Words("hours", "How long a consent that was asked for can be given and used."),
     "totp_required": Words("", "Whether people must have a second factor to log in (on or off)."),
@@ -109,19 +109,22 @@ def list_them(context: Context) -> None:
 @command.command("set", context_settings={"ignore_unknown_options": True})
 @click.argument("key")
 @click.argument("value")
+@own_name
 @with_context
-def set_it(context: Context, key: str, value: str) -> None:
+def set_it(context: Context, key: str, value: str, as_me: bool) -> None:
     """Change one setting; it counts at once, everywhere."""
-    rules = set_setting(context.db, key, _parsed(key, value), CONSOLE, context.clock())
+    wanted = _parsed(key, value)
+    rules = set_setting(context.db, key, wanted, acting(context, as_me), context.clock())
     context.answer(_data(rules, key), _shown(rules, key))
 
 
 @command.command("reset")
 @click.argument("key")
+@own_name
 @with_context
-def reset(context: Context, key: str) -> None:
+def reset(context: Context, key: str, as_me: bool) -> None:
     """Put one setting back to its default."""
-    rules = set_setting(context.db, key, None, CONSOLE, context.clock())
+    rules = set_setting(context.db, key, None, acting(context, as_me), context.clock())
     context.answer(_data(rules, key), _shown(rules, key))
 
 
@@ -129,7 +132,7 @@ def _parsed(key: str, text: str) -> Any:
     """The text as the type of the setting; what is not a number stays text, and is refused by the engine."""
     if isinstance(getattr(DEFAULTS, key, ""), bool):
         return _SWITCH.get(text.lower(), text)
-    if isinstance(getattr(DEFAULTS, key, ""), int) and re.fullmatch(r"[0-9]{1,18}", text):
+    if isinstance(getattr(DEFAULTS, key, ""), int) and re.fullmatch(r"-?[0-9]{1,100}", text):
         return int(text)
     if isinstance(getattr(DEFAULTS, key, ""), int):
         raise InvalidInput("bad_setting", field=key, value=text)
@@ -137,10 +140,13 @@ def _parsed(key: str, text: str) -> Any:
 
 
 def _data(rules: Settings, key: str) -> dict[str, Any]:
+    low, high = RANGES.get(key, (None, None))
     return {
         "key": key,
         "value": getattr(rules, key),
         "default": getattr(DEFAULTS, key),
+        "low": low,
+        "high": high,
         **WORDS[key]._asdict(),
     }
 
@@ -150,6 +156,8 @@ def _shown(rules: Settings, key: str) -> str:
     said = f"{key} = {_said(value, WORDS[key].unit)}"
     if value != default:
         said += f" (default {_said(default, WORDS[key].unit)})"
+    if key in RANGES:
+        said += ", {} to {}".format(*RANGES[key])
     return f"{said}\n    {WORDS[key].meaning}"
 
 

@@ -11,7 +11,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], right: Seque
 
     None is shown as nothing, a character that cannot be seen as a sign that something is there.
     """
-    cells = [[_shown(cell) for cell in row] for row in (headers, *rows)]
+    cells = [[visible(cell) for cell in row] for row in (headers, *rows)]
     widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
         "  ".join(
@@ -22,7 +22,8 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], right: Seque
     )
 
 
-def _shown(cell: object) -> str:
+def visible(cell: object) -> str:
+    """A value as the terminal may show it: None as nothing, a character that cannot be seen as a sign of one."""
     text = "" if cell is None else str(cell)
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
 

@@ -1,4 +1,4 @@
-"""Names that people give to things, as they are kept and as they may be."""
+"""Names that people give to things, and the reasons they give, as they are kept and as they may be."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import unicodedata
 from engine.errors import InvalidInput
 
 LONGEST = 100
+LONGEST_REASON = 500
 # Letters by their category, yet blank to the eye (Hangul fillers, the Braille blank); and what stands for lost text.
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\ufffd")
 
@@ -34,6 +35,29 @@ def checked_name(name: str, *, field: str = "name") -> str:
         if category in ("Cf", "Cs", "Co", "Cn") or character in _BLANK:
             raise InvalidInput("invisible_character", field=field, character=f"U+{ord(character):04X}")
     return tidy
+
+
+def checked_reason(reason: str | None, *, required: bool = False) -> str | None:
+    """The reason on one line with single spaces, or None where none was given.
+
+    Raises `InvalidInput` (reason_missing where it is `required`, too_long over 500 characters, control_character).
+    """
+    tidy = " ".join((reason or "").split())
+    if not tidy:
+        if required:
+            raise InvalidInput("reason_missing", field="reason")
+        return None
+    if len(tidy) > LONGEST_REASON:
+        raise InvalidInput("too_long", field="reason", high=LONGEST_REASON)
+    check_control(tidy, field="reason")
+    return tidy
+
+
+def check_control(text: str, *, field: str) -> None:
+    """Refuse what no text holds that people write: control characters, half of a surrogate pair."""
+    for character in text:
+        if unicodedata.category(character) in ("Cc", "Cs"):
+            raise InvalidInput("control_character", field=field, character=f"U+{ord(character):04X}")
 
 
 def sought(name: str) -> str:

@@ -80,27 +80,48 @@ class Settings:
     consent_exports: bool = False
     """Exports with passwords need a second person's consent."""
     consent_recharge_over: int = 0
-    """Recharges of more than this many whole units of currency need a second person's consent; 0: none does."""
+    """Whoever brings in more than this many whole units of currency at once needs a second person's consent; 0: nobody.
+
+    Asked about are recharges with their bonus, adjustments upwards, deposits, credit limits, rules of auto-recharge and
+    commands over many cards. Each is looked at by itself: who splits an amount stays under it, which the audit trail
+    shows afterwards.
+    """
     consent_hours: int = 24
     """A consent that was asked for must be given and used within so many hours."""
     totp_required: bool = False
     """People without a second factor may do nothing but enrol one."""
 
 
-_AT_LEAST_ONE = (
-    "call_cap_s",
-    "slice_s",
-    "lock_failures",
-    "first_delay_s",
-    "caller_failures",
-    "caller_window_s",
-    "address_failures",
-    "address_window_s",
-    "guessing_per_minute",
-    "storm_locks",
-    "storm_window_s",
-    "consent_hours",
-)
+_DAY_S = 86_400
+RANGES = {
+    "call_cap_s": (1, 7 * _DAY_S),
+    "slice_s": (1, _DAY_S),
+    "low_balance_s": (0, 3_600),
+    "tolerance_ms": (0, 999),
+    "overrun_tolerance_s": (0, 3_600),
+    "clock_tolerance_s": (0, 3_600),
+    "sweep_slice_s": (0, _DAY_S),
+    "sweep_one_shot_s": (0, _DAY_S),
+    "late_end_s": (0, 90 * _DAY_S),
+    "token_idle_s": (1, _DAY_S),
+    "free_failures": (0, 10_000),
+    "first_delay_s": (1, _DAY_S),
+    "max_delay_s": (1, _DAY_S),
+    "lock_failures": (1, 10_000),
+    "caller_failures": (1, 10_000),
+    "caller_window_s": (1, _DAY_S),
+    "address_failures": (1, 10_000),
+    "address_window_s": (1, _DAY_S),
+    "guessing_per_minute": (1, 1_000_000),
+    "storm_locks": (1, 1_000_000),
+    "storm_window_s": (1, _DAY_S),
+    "shred_days": (0, 3_650),
+    "attempts_days": (1, 3_650),
+    "work_days": (1, 3_650),
+    "consent_recharge_over": (0, 1_000_000_000),
+    "consent_hours": (1, 720),
+}
+"""The lowest and the highest that each whole-number setting can be."""
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 DEFAULTS = Settings()
 
@@ -112,7 +133,7 @@ def load(session: Session) -> Settings:
 
 
 def put(session: Session, key: str, value: Any) -> None:
-    """Set one setting; None goes back to its default. Raises `InvalidInput` (unknown_setting, bad_setting)."""
+    """Set one setting; None goes back to its default. Raises `InvalidInput` as `check` does."""
     check(key, value)
     if value is None:
         session.execute(delete(Setting).where(Setting.key == key))
@@ -126,15 +147,22 @@ def put(session: Session, key: str, value: Any) -> None:
 
 
 def check(key: str, value: Any) -> None:
-    """Refuse a setting that the house could not live with."""
+    """Refuse a setting that the house could not live with.
+
+    Raises `InvalidInput` (unknown_setting, bad_setting, setting_out_of_range, unknown_zone, bad_country).
+    """
     field = _FIELDS.get(key)
     if field is None:
         raise InvalidInput("unknown_setting", field=key)
     if value is None:
         return
     wanted = type(getattr(DEFAULTS, key))
-    if type(value) is not wanted or (wanted is int and not 0 <= value <= 10**9):
+    if type(value) is not wanted:
         raise InvalidInput("bad_setting", field=key, value=value)
+    if key in RANGES:
+        low, high = RANGES[key]
+        if not low <= value <= high:
+            raise InvalidInput("setting_out_of_range", field=key, low=low, high=high)
     if key == "zone":
         try:
             ZoneInfo(value)
@@ -142,9 +170,13 @@ def check(key: str, value: Any) -> None:
             raise InvalidInput("unknown_zone", field=key, value=value) from None
     if key == "home_country" and value and value not in SUPPORTED_REGIONS:
         raise InvalidInput("bad_country", field=key, value=value)
-    if key in _AT_LEAST_ONE and value == 0:
-        raise InvalidInput("bad_setting", field=key, value=value)
 
 
 def _build(rows: dict[str, Any]) -> Settings:
-    return Settings(**{key: value for key, value in rows.items() if key in _FIELDS})
+    return Settings(**{key: _in_range(key, value) for key, value in rows.items() if key in _FIELDS})
+
+
+def _in_range(key: str, value: Any) -> Any:
+    """A row of before there was a range counts as the nearest end of it."""
+    low, high = RANGES.get(key, (value, value))
+    return min(max(value, low), high)

@@ -3,6 +3,8 @@
 What is consented to is exact: the action, its subject and its facts (amount, target, file) go into one fingerprint, so
 that a yes for 100.00 never pays 1,000.00. The act itself calls `need` in its own transaction, which uses the yes up; an
 act that fails leaves it unused. Which acts need one is a matter of settings and is decided where the act is.
+
+There are two people, each known: the command line without a proof of who sits there asks for nothing and uses nothing.
 """
 
 from __future__ import annotations
@@ -18,12 +20,17 @@ from engine import settings
 from engine.actor import Actor
 from engine.db import Database, reruns
 from engine.errors import Conflict, ConsentNeeded, Forbidden, InvalidInput, NotFound
-from engine.idempotency import fingerprint
-from engine.people import audit
+from engine.idempotency import canonical, fingerprint
+from engine.names import check_control, checked_reason
+from engine.people import audit, hands
 from engine.permissions import PERMISSIONS, command, require
 from engine.schema import Consent
 
-LONGEST_REASON = 500
+LONGEST_SUBJECT = 200
+LONGEST_FACTS = 4_000
+"""Characters of the facts, written as JSON."""
+DEEPEST_FACTS = 4
+_PEOPLE = ("staff", "reseller")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +67,16 @@ def need(
 
     `facts` are plain values that JSON can hold, amounts in micro-units, never a secret. The system needs none (None).
     Of several acts that race for one consent one gets it. `use=False` only asks whether there is one, for an act that
-    is long and ends with the use. Raises `ConsentNeeded` (data: action, subject, facts).
+    is long and ends with the use. A yes is worth as much as who gave it: nothing, once they are disabled or may no
+    longer decide. Raises `ConsentNeeded` (data: action, subject, facts; "consent_at_console" for the command line).
     """
     if actor.kind == "system":
         return None
+    if actor.kind not in _PEOPLE:
+        raise ConsentNeeded("consent_at_console", action=action, subject=subject, facts=facts)
     asked = fingerprint(action, subject, facts)
     _take_turns(session, asked)
-    row = session.scalars(
+    approved = session.scalars(
         select(Consent)
         .where(
             Consent.fingerprint == asked,
@@ -76,9 +86,10 @@ def need(
             Consent.expires_at > now,
         )
         .order_by(Consent.id)
-        .limit(1)
         .with_for_update()
-    ).one_or_none()
+    ).all()
+    standing = (row for row in approved if hands.may_still(session, row.decided_by or "", "consent.decide"))
+    row = next(standing, None)
     if row is None:
         raise ConsentNeeded("consent_needed", action=action, subject=subject, facts=facts)
     if use:
@@ -101,13 +112,18 @@ def ask(
 ) -> int:
     """Ask for a second person's consent to one act, and return its number; again while it is open, the same number.
 
-    Whoever may not do the act may not ask for it either. Raises `Forbidden`, `InvalidInput` (unknown_action,
-    reason_missing, too_long).
+    Whoever may not do the act may not ask for it either, nor may the command line without a proof of who sits there.
+    Raises `Forbidden` (not_permitted, consent_asked_by_person), `InvalidInput` (unknown_action, reason_missing,
+    too_long, control_character, bad_facts).
     """
+    if actor.kind not in _PEOPLE:
+        raise Forbidden("consent_asked_by_person")
     if action not in PERMISSIONS:
         raise InvalidInput("unknown_action", field="action", value=action)
     require(actor, action)
-    why = _checked_reason(reason)
+    why = checked_reason(reason, required=True)
+    _check_subject(subject)
+    _check_facts(facts)
     asked = fingerprint(action, subject, facts)
     with db.begin() as session:
         _take_turns(session, asked)
@@ -153,12 +169,13 @@ def decide(
 ) -> ConsentView:
     """Say yes or no to what somebody else asked. Saying the same again changes nothing.
 
-    The one who decides is a person who proved who they are: never the command line by itself, never whoever asked.
-    Raises `Forbidden` (consent_own, consent_by_person), `NotFound`, `Conflict` (consent_decided, consent_expired).
+    The one who decides is a person who proved who they are: never the command line by itself, never whoever asked, nor
+    a log-in that is in the asker's hand (`engine.people.hands`). Raises `Forbidden` (consent_own, consent_one_hand,
+    consent_by_person), `NotFound`, `Conflict` (consent_decided, consent_expired), `InvalidInput` as for a reason.
     """
     if actor.kind != "staff":
         raise Forbidden("consent_by_person")
-    why = None if reason is None else _checked_reason(reason)
+    why = checked_reason(reason)
     with db.begin() as session:
         row = session.get(Consent, consent_id, with_for_update=True)
         if row is None:
@@ -171,6 +188,8 @@ def decide(
             raise Conflict("consent_decided", name=row.decided_name)
         if row.expires_at <= now:
             raise Conflict("consent_expired")
+        if approve and hands.in_one_hand(session, row.asked_by, str(actor), row.asked_at):
+            raise Forbidden("consent_one_hand", days=hands.KEPT_DAYS)
         row.approved = approve
         row.decided_by, row.decided_name, row.decided_at = str(actor), actor.name, now
         audit.record(
@@ -226,13 +245,31 @@ def _take_turns(session: Session, asked: bytes) -> None:
     )
 
 
-def _checked_reason(reason: str) -> str:
-    why = reason.strip()
-    if not why:
-        raise InvalidInput("reason_missing", field="reason")
-    if len(why) > LONGEST_REASON:
-        raise InvalidInput("too_long", field="reason", high=LONGEST_REASON)
-    return why
+def _check_subject(subject: str) -> None:
+    if not subject.strip():
+        raise InvalidInput("empty", field="subject")
+    if len(subject) > LONGEST_SUBJECT:
+        raise InvalidInput("too_long", field="subject", high=LONGEST_SUBJECT)
+    check_control(subject, field="subject")
+
+
+def _check_facts(facts: dict[str, Any]) -> None:
+    """Facts that the one who decides can read: plain values, no control characters, not too many of them."""
+    _check_fact(facts, DEEPEST_FACTS)
+    if len(canonical(facts)) > LONGEST_FACTS:
+        raise InvalidInput("too_long", field="facts", high=LONGEST_FACTS)
+
+
+def _check_fact(value: Any, depth: int) -> None:
+    if isinstance(value, str):
+        check_control(value, field="facts")
+    elif isinstance(value, dict | list):
+        if depth == 0:
+            raise InvalidInput("bad_facts", field="facts")
+        for part in [*value, *value.values()] if isinstance(value, dict) else value:
+            _check_fact(part, depth - 1)
+    elif value is not None and not (isinstance(value, bool | int) and abs(value) < 2**63):
+        raise InvalidInput("bad_facts", field="facts")
 
 
 def _view(row: Consent, now: datetime) -> ConsentView:

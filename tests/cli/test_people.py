@@ -16,6 +16,7 @@ from engine.db import Database
 from engine.people import auditchain, secondfactor, staff, totp
 from engine.schema import Reseller
 from engine.vault import Vault
+from tests import scenes
 
 from .conftest import Cardtone
 
@@ -116,24 +117,30 @@ def test_a_consent_is_asked_for_and_given_by_somebody_who_proves_it(
     password = cardtone("staff", "add", "fin", "--name", "Fin", "--role", "finance", "--json").json[
         "password"
     ]
+    adas = cardtone("staff", "add", "ada", "--name", "Ada Moss", "--role", "admin", "--json").json["password"]
     zoes = cardtone("staff", "add", "zoe", "--name", "Zoe", "--role", "support", "--json").json["password"]
     assert cardtone("consents", "list").out == "Nothing waits for a second person.\n"
+    about = ("card.recharge", "card:10000000017", "--reason", "big", "--json", "--facts")
+    typing("ada", "wrong")
+    assert json.loads(cardtone("consents", "ask", *about, "{}").err)["error"] == "not_proven"
+    typing("ada", adas)
     asked = cardtone(
-        "consents",
-        "ask",
-        "card.recharge",
-        "card:10000000017",
-        "--facts",
-        '{"amount": 5}',
-        "--reason",
-        "big",
-        "--json",
+        "consents", "ask", *about, '{"amount": 5000000, "to": ["a\u202eb"], "filter": {"pinless": true}}'
     )
     number = str(asked.json["id"])
-    assert "amount 5" in cardtone("consents", "list").out
     assert (
-        cardtone("consents", "ask", "card.recharge", "card:1", "--facts", "[]", "--reason", "x").status == 1
+        "to a\N{REPLACEMENT CHARACTER}b, amount 5.00, filter (pinless yes)"
+        in cardtone("consents", "list").out
     )
+    for wrong in ("[]", "[" * 100_000, '{"a": NaN}'):
+        typing("ada", adas)
+        assert cardtone("consents", "ask", *about, wrong).status == 1
+    typing("ada", adas)
+    own = cardtone("consents", "approve", number)
+    assert own.err.startswith(
+        "Ada Moss asks for card.recharge on card:10000000017: to a\N{REPLACEMENT CHARACTER}b"
+    )
+    assert own.err.endswith("You asked for this yourself; somebody else must decide.\n")
     typing("fin", "wrong")
     refused = cardtone("consents", "approve", number)
     assert refused.status == 1
@@ -144,8 +151,44 @@ def test_a_consent_is_asked_for_and_given_by_somebody_who_proves_it(
     assert cardtone("consents", "approve", number).out == f"Fin agreed to number {number}.\n"
     listed = cardtone("consents", "list", "--all", "--json").json["consents"]
     assert [(one["state"], one["asked_by"], one["decided_name"]) for one in listed] == [
-        ("approved", "console", "Fin")
+        ("approved", "staff:2", "Fin")
     ]
+
+
+def test_what_needs_a_second_person_is_done_in_ones_own_name(
+    cardtone: Cardtone, typing: Typing, db: Database, home_vault: Vault
+) -> None:
+    passwords = {
+        login: cardtone("staff", "add", login, "--name", login.title(), "--role", "admin", "--json").json[
+            "password"
+        ]
+        for login in ("ada", "bob")
+    }
+    card = scenes.batch(db, home_vault)[0]
+    cardtone("settings", "set", "consent_recharge_over", "10")
+    recharge = ("cards", "recharge", card.serial, "50.00")
+    refused = cardtone(*recharge)
+    assert (refused.status, "run this again with --as-me" in refused.err) == (1, True)
+    needed = json.loads(cardtone(*recharge, "--json").err)
+    for act, login in (("ask", "ada"), ("approve", "bob")):
+        typing(login, passwords[login])
+        given = (
+            needed["action"],
+            needed["subject"],
+            "--facts",
+            json.dumps(needed["facts"]),
+            "--reason",
+            "paid",
+        )
+        assert cardtone("consents", act, *(given if act == "ask" else ("1",))).status == 0
+    assert cardtone(*recharge).status == 1, "at the command line by itself it is still nobody's"
+    typing("bob", passwords["bob"])
+    assert cardtone(*recharge, "--as-me").status == 1
+    typing("ada", passwords["ada"])
+    assert "its balance is USD 55.00" in cardtone(*recharge, "--as-me").out
+    typing("ada", passwords["ada"])
+    loosened = cardtone("settings", "set", "consent_recharge_over", "0", "--as-me", "--json")
+    assert json.loads(loosened.err)["facts"] == {"before": 10, "after": 0}
 
 
 def test_the_trail_is_read_and_verified_against_an_exported_head(

@@ -34,8 +34,8 @@ def test_settings_are_listed_with_units_and_what_differs_from_the_default(cardto
     cardtone("settings", "set", "slice_s", "300")
     lines = cardtone("settings", "list").out.splitlines()
     assert len(lines) == 2 * len(WORDS)
-    assert "slice_s = 300 seconds (default 600 seconds)" in lines
-    assert "call_cap_s = 14400 seconds" in lines
+    assert "slice_s = 300 seconds (default 600 seconds), 1 to 86400" in lines
+    assert "call_cap_s = 14400 seconds, 1 to 604800" in lines
     assert "home_country = none" in lines
     assert all(len(line) <= 110 for line in lines)
     listed = cardtone("settings", "list", "--json").json["settings"]
@@ -43,6 +43,8 @@ def test_settings_are_listed_with_units_and_what_differs_from_the_default(cardto
         "key": "slice_s",
         "value": 300,
         "default": 600,
+        "low": 1,
+        "high": 86_400,
         "unit": "seconds",
         "meaning": WORDS["slice_s"].meaning,
     }
@@ -62,8 +64,9 @@ def test_a_setting_is_set_and_reset(cardtone: Cardtone, db: Database) -> None:
         (["set", "nonsense", "1"], "There is no setting named nonsense."),
         (["reset", "nonsense"], "There is no setting named nonsense."),
         (["set", "slice_s", "ten"], "The setting slice_s can't be ten."),
-        (["set", "slice_s", "-5"], "The setting slice_s can't be -5."),
-        (["set", "slice_s", "0"], "The setting slice_s can't be 0."),
+        (["set", "slice_s", "-5"], "The setting slice_s must be between 1 and 86,400."),
+        (["set", "slice_s", "0"], "The setting slice_s must be between 1 and 86,400."),
+        (["set", "slice_s", "9" * 40], "The setting slice_s must be between 1 and 86,400."),
         (["set", "slice_s", "1.5"], "The setting slice_s can't be 1.5."),
         (["set", "slice_s", "１２"], "The setting slice_s can't be １２."),
         (["set", "zone", "Mars/Base"], "There is no time zone Mars/Base"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,20 +13,40 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
+from engine import settings
 from engine.actor import CONSOLE, SYSTEM, Actor
 from engine.db import Database
 from engine.errors import Conflict, ConsentNeeded, Forbidden, InvalidInput, NotFound
-from engine.people import consents
-from engine.schema import AuditRow, Consent, ExportRun
+from engine.people import consents, policy, staff
+from engine.schema import AuditRow, Consent, ExportRun, Staff, Totp
 from engine.stock.export import export_batch
-from engine.vault import Vault
+from engine.vault import Secret, Vault
 from tests import scenes
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 ADA = Actor("staff", 1, "Ada Moss", "admin")
 BOB = Actor("staff", 2, "Bob", "finance")
 ZOE = Actor("staff", 3, "Zoe", "support")
+PASSWORD = Secret("seven quiet harbours")
 FACTS = {"amount": 500_000_000, "currency": "USD"}
+
+
+@pytest.fixture(autouse=True)
+def people(db: Database) -> None:
+    """Ada, Bob and Zoe, who were here long before."""
+    with db.begin() as session:
+        for one in (ADA, BOB, ZOE):
+            row = Staff(
+                id=one.id,
+                login=one.name.split()[0].lower(),
+                name=one.name,
+                role=one.role,
+                password_hash="none",
+                created_at=later(days=-90),
+            )
+            session.add(row)
+        session.flush()
+        session.execute(text("SELECT setval(pg_get_serial_sequence('staff', 'id'), 3)"))
 
 
 def later(**span: int) -> datetime:
@@ -87,7 +109,6 @@ def test_asked_approved_used_once(db: Database) -> None:
         {"subject": "card:10000000025"},
         {"action": "bulk.recharge"},
         {"actor": BOB},
-        {"actor": CONSOLE},
         {"actor": Actor("reseller", 1, "Ada Moss", "owner", 1)},
     ],
 )
@@ -236,3 +257,159 @@ def test_an_export_with_passwords_needs_one_where_the_house_wants_it(
             True,
         ]
         assert session.scalars(select(Consent)).one().used_at == at
+
+
+# --- two people, each known ---
+
+
+def test_the_command_line_asks_for_nothing_and_uses_nothing(db: Database) -> None:
+    """Somebody at it would be one person as the asker and another as the one who decides."""
+    with pytest.raises(Forbidden, match="consent_asked_by_person"):
+        ask(db, CONSOLE)
+    decide(db, ask(db))
+    with db.begin() as session:
+        session.execute(
+            text("UPDATE consent SET asked_by = 'console'")
+        )  # as one of an earlier version could be
+    with pytest.raises(ConsentNeeded) as refused:
+        need(db, CONSOLE)
+    assert refused.value.code == "consent_at_console"
+    assert refused.value.data == {"action": "card.recharge", "subject": "card:10000000017", "facts": FACTS}
+
+
+Taking = Callable[[Database, Vault, Actor], object]
+TAKINGS: dict[str, Taking] = {
+    "password": lambda db, vault, by: staff.reset_password(db, vault, "bob", by, NOW),
+    "role": lambda db, vault, by: staff.change_staff(db, "bob", by, NOW, role="admin"),
+    "enabled": lambda db, vault, by: staff.enable_staff(db, "bob", by, NOW),
+    "second factor": lambda db, vault, by: staff.reset_totp(db, vault, "bob", by, NOW),
+}
+
+
+@pytest.mark.parametrize("taking", TAKINGS)
+def test_nobody_decides_with_a_log_in_that_the_asker_took_over(
+    db: Database, vault: Vault, taking: str
+) -> None:
+    with db.begin() as session:
+        bob = session.get_one(Staff, BOB.id)
+        if taking == "enabled":
+            bob.disabled_at = later(days=-1)
+        session.add(
+            Totp(realm="staff", subject_id=BOB.id, sealed=b"x", master=1, created_at=NOW, confirmed_at=NOW)
+        )
+    number = ask(db)
+    TAKINGS[taking](db, vault, ADA)
+    with pytest.raises(Forbidden, match="consent_one_hand"):
+        decide(db, number)
+    assert decide(db, number, yes=False) == "refused", "a no does no harm"
+    week_later = ask(db, at=later(days=7, seconds=1))
+    assert decide(db, week_later, at=later(days=7, seconds=1)) == "approved"
+
+
+def added(db: Database, login: str, by: Actor, role: str = "admin") -> Actor:
+    return staff.add_staff(db, login, login.title(), role, PASSWORD, by, NOW)[0].actor
+
+
+def test_one_administrator_makes_no_second_person(db: Database, vault: Vault) -> None:
+    number = ask(db)
+    sock, other = added(db, "sock", ADA), added(db, "other", CONSOLE)
+    staff.reset_password(db, vault, "bob", sock, NOW, PASSWORD)
+    for hand in (sock, BOB):
+        with pytest.raises(Forbidden, match="consent_one_hand"):
+            decide(db, number, hand)
+    with pytest.raises(Forbidden, match="consent_one_hand"):
+        decide(db, ask(db, sock), ADA)
+    with pytest.raises(Forbidden, match="consent_one_hand"):
+        decide(db, ask(db, sock), added(db, "second", ADA))
+    assert decide(db, number, other) == "approved", "who was added at the machine is nobody's"
+
+
+def test_a_hand_counts_for_nothing_that_was_done_before_it(db: Database, vault: Vault) -> None:
+    """Bob made a colleague; only then somebody else reset Bob's password, and so holds Bob but not the colleague."""
+    colleague = added(db, "colleague", replace(BOB, role="admin"))
+    staff.reset_password(db, vault, "bob", ADA, NOW, PASSWORD)
+    staff.change_staff(db, "colleague", ADA, NOW, name="Colleague Moss")
+    assert decide(db, ask(db), colleague) == "approved"
+
+
+def test_a_yes_is_worth_no_more_than_who_gave_it(db: Database) -> None:
+    decide(db, ask(db))
+    staff.change_staff(db, "bob", CONSOLE, NOW, role="support")
+    with pytest.raises(ConsentNeeded):
+        need(db)
+    staff.change_staff(db, "bob", CONSOLE, NOW, role="finance")
+    staff.disable_staff(db, "bob", CONSOLE, NOW)
+    with pytest.raises(ConsentNeeded):
+        need(db)
+    other = ask(db)
+    decide(db, other, added(db, "cora", CONSOLE, "finance"))
+    assert need(db) == other, "one that is worth nothing doesn't stand before one that is"
+    staff.enable_staff(db, "bob", CONSOLE, NOW)
+    assert need(db) is not None
+
+
+# --- what is asked can be read ---
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"reason": "fine\x1b[2K\rnothing"}, "control_character"),
+        ({"reason": "a\x00b"}, "control_character"),
+        ({"reason": "x" * 501}, "too_long"),
+        ({"subject": "card:1\x1b[2K"}, "control_character"),
+        ({"subject": "\x00"}, "control_character"),
+        ({"subject": " "}, "empty"),
+        ({"subject": "c" * 201}, "too_long"),
+        ({"facts": {"a": "\x00"}}, "control_character"),
+        ({"facts": {"\x1b[2K": 1}}, "control_character"),
+        ({"facts": {"a": ["fine", {"b": "\ud800"}]}}, "control_character"),
+        ({"facts": {"a": [[[[1]]]]}}, "bad_facts"),
+        ({"facts": {"a": 1.5}}, "bad_facts"),
+        ({"facts": {"a": 10**5000}}, "bad_facts"),
+        ({"facts": {"a": "x" * 4_000}}, "too_long"),
+    ],
+)
+def test_what_nobody_could_read_is_not_asked(db: Database, wrong: dict[str, Any], code: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        ask(db, **wrong)
+    assert refused.value.code == code
+    with db.begin() as session:
+        assert session.scalars(select(Consent)).all() == []
+
+
+# --- loosening the rule ---
+
+
+def set_to(db: Database, key: str, value: object, actor: Actor = ADA) -> None:
+    policy.set_setting(db, key, value, actor, NOW)
+
+
+@pytest.mark.parametrize(
+    ("key", "strict", "loose"),
+    [
+        ("consent_exports", True, False),
+        ("consent_exports", True, None),
+        ("consent_recharge_over", 10, 11),
+        ("consent_recharge_over", 10, 0),
+        ("consent_recharge_over", 10, None),
+    ],
+)
+def test_nobody_loosens_the_rule_alone(db: Database, key: str, strict: object, loose: object) -> None:
+    set_to(db, key, strict)
+    for actor in (ADA, CONSOLE):
+        with pytest.raises(ConsentNeeded) as refused:
+            set_to(db, key, loose, actor)
+    with db.begin() as session:
+        assert getattr(settings.load(session), key) == strict
+    decide(db, ask(db, **refused.value.data))
+    set_to(db, key, loose)
+    set_to(db, key, loose)
+    with db.begin() as session:
+        assert not getattr(settings.load(session), key) or getattr(settings.load(session), key) == loose
+
+
+def test_who_makes_the_rule_stricter_needs_nobody(db: Database) -> None:
+    for key, value in (("consent_recharge_over", 20), ("consent_recharge_over", 10), ("consent_hours", 48)):
+        set_to(db, key, value)
+    set_to(db, "slice_s", 300)

@@ -459,7 +459,7 @@ def test_callers_that_failed_are_forgotten_when_their_window_is_over(db: Databas
 def test_no_limit_may_be_nothing(db: Database, key: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         scenes.setting(db, key, 0)
-    assert refused.value.code == "bad_setting"
+    assert refused.value.code == "setting_out_of_range"
     scenes.setting(db, key, 1)
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import dataclasses
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from engine import settings
-from engine.actor import Actor
+from engine.actor import SYSTEM, Actor
 from engine.db import Database
 from engine.errors import InvalidInput
-from engine.people import audit
+from engine.messages import sentence
+from engine.people import audit, consents, staff
 from engine.people.policy import set_setting
-from engine.schema import AuditRow
+from engine.reports import pruning
+from engine.schema import AuditRow, Setting
 from engine.settings import DEFAULTS
-from engine.vault import Secret
+from engine.vault import Secret, Vault
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 ADA = Actor("staff", 3, "Ada Moss", "admin")
@@ -80,14 +83,47 @@ def test_a_setting_counts_at_once_and_tells_what_it_was(db: Database) -> None:
     ]
 
 
+@pytest.mark.parametrize("key", settings.RANGES)
+def test_every_number_has_a_low_and_a_high(db: Database, key: str) -> None:
+    low, high = settings.RANGES[key]
+    for value in (low, high):
+        assert getattr(set_setting(db, key, value, SYSTEM, NOW), key) == value
+    for value in (low - 1, high + 1):
+        with pytest.raises(InvalidInput, match="setting_out_of_range") as refused:
+            set_setting(db, key, value, SYSTEM, NOW)
+        assert sentence(refused.value) == f"The setting {key} must be between {low:,} and {high:,}."
+    with db.begin() as session:
+        assert getattr(settings.load(session), key) == high
+
+
+def test_no_number_is_without_a_range_and_every_default_is_in_it() -> None:
+    numbers = {key: value for key, value in dataclasses.asdict(DEFAULTS).items() if type(value) is int}
+    assert set(settings.RANGES) == set(numbers)
+    assert all(low <= numbers[key] <= high for key, (low, high) in settings.RANGES.items())
+
+
+def test_a_number_of_before_there_were_ranges_counts_as_the_nearest_end(db: Database, vault: Vault) -> None:
+    """What was put in force then must not stop the jobs, nor asking for a consent."""
+    with db.begin() as session:
+        for key in ("attempts_days", "consent_hours"):
+            session.add(Setting(key=key, value=10**9))
+        session.add(Setting(key="slice_s", value=0))
+    staff.log_in(db, vault, "nobody", Secret("wrong wrong"), "192.0.2.1", NOW)
+    pruning.prune(db, NOW)
+    asked = {"action": "batch.export", "subject": "batch:1", "facts": {}, "reason": "x"}
+    number = consents.ask(db, actor=ADA, now=NOW, **asked)  # type: ignore[arg-type]
+    assert consents.show(db, number, NOW).expires_at == NOW + timedelta(hours=720)
+    with db.begin() as session:
+        assert settings.load(session).slice_s == 1
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
         ("nonsense", 1),
         ("slice_s", "300"),
         ("slice_s", True),
-        ("slice_s", 0),
-        ("slice_s", -1),
+        ("slice_s", 1.5),
         ("zone", "Mars/Base"),
         ("home_country", "Britain"),
         ("home_country", "XX"),
