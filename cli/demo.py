@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from cli.app import Context, with_context
 from cli.tables import table
 from engine import migrations
 from engine.config import InstallationError, make_folder
+from engine.db import Database
 from engine.errors import EngineError
 from engine.reports.verify import Finding
 from engine.vault import Secret
@@ -25,16 +27,26 @@ _SIZES = ("small", "normal", "large")
     show_default=True,
     help="small: seconds; normal: ninety full days; large: a million cards and calls, for benchmarks.",
 )
-@click.option("--password", help="Everybody's password; without it each gets a random one, shown this once.")
+@click.option(
+    "--ask-password",
+    is_flag=True,
+    help="Ask for everybody's password, or read it from standard input; otherwise each gets one, shown this once.",
+)
+@click.option("--password", help="The same on the command line, where others on this machine may see it.")
 @with_context
-def command(context: Context, size: str, password: str | None) -> Any:
+def command(context: Context, size: str, ask_password: bool, password: str | None) -> Any:
     """Fill an empty installation with a demo world: staff, resellers, rates, cards and ninety days of calls."""
+    if ask_password and password is not None:
+        raise click.UsageError("Give --ask-password or --password, not both.")
     # Loaded here, so that no other command ever does.
     from demo import large, making
 
     if context.config.production:
         raise InstallationError("CARDTONE_ENV is production; a demo world belongs into a place of its own.")
     make_folder(context.config.home)
+    _leave_alone_what_is_used(context.database_url)
+    if ask_password:
+        password = _asked_password()
     context.config.load_keys()
     migrations.upgrade(context.database_url, context.clock())
     say = (lambda text: None) if context.as_json else lambda text: click.echo(text, err=True)
@@ -50,6 +62,24 @@ def command(context: Context, size: str, password: str | None) -> Any:
     context.answer(_data(made), _text(made))
     if made.findings:
         raise EngineError("demo_books_wrong", count=len(made.findings))
+
+
+def _leave_alone_what_is_used(url: str) -> None:
+    """Before anything changes: an older installation must not even be migrated."""
+    from demo.making import require_unused
+
+    db = Database(url)
+    try:
+        require_unused(db)
+    finally:
+        db.close()
+
+
+def _asked_password() -> str:
+    if sys.stdin.isatty():
+        asked: str = click.prompt("Everybody's password", hide_input=True, confirmation_prompt=True, err=True)
+        return asked
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 def _data(made: Any) -> dict[str, Any]:

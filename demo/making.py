@@ -21,12 +21,15 @@ from engine.reports import buckets
 from engine.reports.verify import Finding, verify
 from engine.vault import Secret, Vault
 
-_USED = """
-    SELECT EXISTS (SELECT 1 FROM batch) OR EXISTS (SELECT 1 FROM deck) OR EXISTS (SELECT 1 FROM switch)
-        OR EXISTS (SELECT 1 FROM reseller) OR EXISTS (SELECT 1 FROM access_number) OR EXISTS (SELECT 1 FROM account)
-        OR (SELECT count(*) FROM staff) > 1
-        OR EXISTS (SELECT 1 FROM audit WHERE action NOT IN ('staff.add', 'staff.log_in')) AS used
-"""
+_USED = {
+    **{
+        table: f"SELECT 1 FROM {table} LIMIT 1"
+        for table in ("batch", "deck", "switch", "reseller", "access_number", "account")
+    },
+    "staff": "SELECT 1 FROM staff OFFSET 1 LIMIT 1",
+    "audit": "SELECT 1 FROM audit WHERE action NOT IN ('staff.add', 'staff.log_in') LIMIT 1",
+}
+"""What tells for each table that somebody has worked here. An older installation may not have all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,15 @@ class Made:
 
 
 def require_unused(db: Database) -> None:
-    """Raise `Conflict` ("installation_used") where somebody has worked here: nobody's books get a demo into them."""
+    """Raise `Conflict` ("installation_used") where somebody has worked here: nobody's books get a demo into them.
+
+    For an installation of any version, or none yet.
+    """
     with db.connection() as conn:
-        row: Any = conn.execute(_USED).fetchone()
-    if row.used:
-        raise Conflict("installation_used")
+        for table, used in _USED.items():
+            there: Any = conn.execute("SELECT to_regclass(%s) AS name", [table]).fetchone()
+            if there.name is not None and conn.execute(used).fetchone() is not None:
+                raise Conflict("installation_used")
 
 
 def make(
