@@ -7,6 +7,7 @@ from datetime import datetime
 from engine.actor import Actor
 from engine.db import Database, reruns
 from engine.errors import NotFound
+from engine.names import checked_reason
 from engine.people import audit
 from engine.permissions import command
 from engine.schema import Alarm
@@ -17,8 +18,9 @@ from engine.schema import Alarm
 def clear(db: Database, *, alarm_id: int, reason: str | None = None, actor: Actor, now: datetime) -> bool:
     """Close an alarm; what comes back opens a new one. Returns whether it was open.
 
-    Raises `NotFound` ("alarm_not_found").
+    Raises `NotFound` ("alarm_not_found") and what `checked_reason` raises.
     """
+    why = checked_reason(reason)
     with db.begin() as session:
         alarm = session.get(Alarm, alarm_id, with_for_update=True)
         if alarm is None:
@@ -27,5 +29,5 @@ def clear(db: Database, *, alarm_id: int, reason: str | None = None, actor: Acto
             return False
         alarm.cleared_at, alarm.cleared_by = now, str(actor)
         told = {"kind": alarm.kind, "about": alarm.subject, "times": alarm.times}
-        audit.record(session, actor, "alarm.clear", f"alarm:{alarm_id}", now, reason=reason, **told)
+        audit.record(session, actor, "alarm.clear", f"alarm:{alarm_id}", now, reason=why, **told)
         return True

@@ -9,7 +9,7 @@ import pytest
 
 from engine import jobruns
 from engine.db import Database
-from engine.errors import NotFound
+from engine.errors import InvalidInput, NotFound
 from engine.people import alarmdesk, jobdesk
 from engine.timetable import JOBS, Job, Turn, find_job, turn_of
 from tests import scenes
@@ -247,6 +247,15 @@ def test_what_is_not_there_can_be_neither_run_nor_cleared(db: Database) -> None:
     with pytest.raises(NotFound, match="alarm_not_found"):
         alarmdesk.clear(db, alarm_id=1, actor=scenes.OPERATOR, now=scenes.NOW)
     assert find_job("verify") is JOBS["verify"]
+
+
+@pytest.mark.parametrize("reason", ["x" * 501, "fine\x1b[2Knothing", "a\x00b"])
+def test_a_reason_is_a_line_that_can_be_read(db: Database, reason: str) -> None:
+    for act in (jobdesk.run_now, jobdesk.pause, jobdesk.go_on):
+        with pytest.raises(InvalidInput):
+            act(db, job="fees", reason=reason, actor=scenes.OPERATOR, now=scenes.NOW)
+    with pytest.raises(InvalidInput):
+        alarmdesk.clear(db, alarm_id=1, reason=reason, actor=scenes.OPERATOR, now=scenes.NOW)
 
 
 def test_every_job_says_what_it_does() -> None:
