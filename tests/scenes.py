@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from engine import settings, work
 from engine.actor import CONSOLE, Actor
@@ -186,6 +186,20 @@ def setting(db: Database, key: str, value: Any) -> None:
     """Change a rule of the house."""
     with db.begin() as session:
         settings.put(session, key, value)
+
+
+def frozen_balance(db: Database, card: TestCard) -> None:
+    """From now on the database silently leaves this card's balance as it is, which nothing of ours foresees."""
+    with db.begin() as session:
+        session.execute(
+            text(
+                "CREATE FUNCTION leave_it() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN"
+                f" IF NEW.id = {card.id} AND NEW.balance <> OLD.balance THEN RETURN NULL; END IF; RETURN NEW; END'"
+            )
+        )
+        session.execute(
+            text("CREATE TRIGGER leave_it BEFORE UPDATE ON card FOR EACH ROW EXECUTE FUNCTION leave_it()")
+        )
 
 
 def second_person(db: Database) -> Actor:

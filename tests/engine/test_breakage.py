@@ -12,6 +12,7 @@ from sqlalchemy import text
 from engine.cards import lifecycle
 from engine.cards.status import grace_end, validity_end
 from engine.db import Database
+from engine.errors import Conflict
 from engine.funds import breakage
 from engine.funds.breakage import write_off_due
 from engine.funds.recharges import adjust
@@ -68,6 +69,14 @@ def test_what_is_left_is_written_off_when_the_grace_has_ended(db: Database, vaul
     told = rows(db, "SELECT * FROM card_event WHERE kind = 'breakage' ORDER BY card_id")
     assert [line.card_id for line in told] == [cards[0].id, cards[1].id]
     assert told[0].data == {"amount": FIVE, "currency": "USD"}
+
+
+def test_a_run_that_could_not_post_to_every_card_it_tells_of_is_undone(db: Database, vault: Vault) -> None:
+    cards = expiring(db, vault, 3)
+    scenes.frozen_balance(db, cards[1])
+    with pytest.raises(Conflict, match="targets_changed"):
+        write_off_due(db, END)
+    assert (written(db), rows(db, "SELECT * FROM charge_run")) == ([], [])
 
 
 def test_nothing_is_written_off_where_nobody_asked_for_it(db: Database, vault: Vault) -> None:

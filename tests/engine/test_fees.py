@@ -13,7 +13,8 @@ from engine.calls.control import Authorized
 from engine.cards import lifecycle
 from engine.cards.status import validity_end
 from engine.db import Database
-from engine.funds import fees
+from engine.errors import Conflict
+from engine.funds import fees, ledger
 from engine.funds.fees import charge_due, next_due
 from engine.funds.recharges import adjust
 from engine.vault import Vault
@@ -75,6 +76,34 @@ def test_a_fee_is_taken_at_the_end_of_each_period(db: Database, vault: Vault) ->
     assert [(entry.account, entry.reference) for entry in entries] == [
         ("fees", f"charge:{run.id}") for run in runs
     ]
+
+
+def test_a_run_that_could_not_post_to_every_card_it_tells_of_is_undone(db: Database, vault: Vault) -> None:
+    cards = used(db, vault, 3)
+    scenes.frozen_balance(db, cards[1])
+    with pytest.raises(Conflict, match="targets_changed"):
+        charge_due(db, FIRST)
+    assert (taken(db), rows(db, "SELECT * FROM charge_run")) == ([], [])
+
+
+@pytest.mark.parametrize(("times", "amounts", "marks"), [(2, 2, 2), (1, 2, 1), (1, 1, 2)])
+def test_a_card_that_stands_twice_or_without_its_amount_is_not_posted_to(
+    db: Database, vault: Vault, times: int, amounts: int, marks: int
+) -> None:
+    card = kept(db, vault)[0]
+    with pytest.raises(ValueError, match="each card once"), db.begin() as session:
+        ledger.post_many(
+            session,
+            [card.id] * times,
+            [-FEE] * amounts,
+            account=ledger.FEES,
+            kind="fee",
+            reference="charge:1",
+            actor=OPERATOR,
+            now=NOW,
+            key=[f"fee-{n}" for n in range(marks)],
+        )
+    assert taken(db) == []
 
 
 def test_a_batch_without_a_fee_costs_nothing(db: Database, vault: Vault) -> None:
