@@ -40,6 +40,7 @@ OVERSEE_S = 15
 """How often it is looked whether a run takes too long."""
 CALM_S = 600
 """How long a frequent job has to do well before the alarm of its failure goes: one that fails now and then has one."""
+_MOMENT_S = 0.5
 _FREQUENT, _SELDOM = "frequent", "seldom"
 _THREADS = {_FREQUENT: 4, _SELDOM: 3}
 
@@ -114,7 +115,8 @@ class Timetable:
             )
         self._scheduler.add_listener(self._told, EVENT_JOB_SUBMITTED | EVENT_JOB_MAX_INSTANCES)
         self._scheduler.start(paused=True)
-        threading.Thread(target=self._oversee, name="oversight", daemon=True).start()
+        self._oversight = threading.Thread(target=self._oversee, name="oversight", daemon=True)
+        self._oversight.start()
 
     def lead(self) -> None:
         """Look at everything once, and then at each entry in its time."""
@@ -154,6 +156,7 @@ class Timetable:
             leaving = threading.Thread(target=self._let_go, daemon=True)
             leaving.start()
             leaving.join(wait_s)
+        self._oversight.join(max(wait_s, _MOMENT_S))
 
     def _let_go(self) -> None:
         for run in list(self._in_hand):
