@@ -24,6 +24,7 @@ WHY = {
     "other_reseller": "in another reseller's stock",
     "printed": "printed already",
     "released": "released already",
+    "resellers_stock": "in a reseller's stock and not charged yet; use the reseller's own sale or activation",
     "shipped": "shipped already",
     "sold": "sold already",
     "unassigned": "in nobody's stock",

@@ -182,7 +182,7 @@ _stock_command("sell", "sold", "Note that a reseller sold cards; they are charge
 _stock_command(
     "return",
     "returned",
-    "Undo sale and activation of unused cards, and give back what they cost.",
+    "Undo sale and activation of unused cards, and give back what they cost; they wait for a new activation or sale.",
     resale.give_back,
     click.option("--to-operator", is_flag=True, help="Take them out of the reseller's stock, too."),
 )

@@ -116,7 +116,7 @@ PEOPLE: Sentences = {
     "person_not_found": "There is no such person.",
     "reseller_person_not_found": ("There is nobody with the login {login}.", "There is no such person."),
     "reseller_not_found": ("There is no reseller named {name}.", "There is no such reseller."),
-    "reseller_disabled": "The reseller {name} is disabled.",
+    "reseller_disabled": ("The reseller {name} is disabled.", "The reseller is disabled."),
     "last_owner": "This is the reseller's last owner; make somebody else one first.",
     "totp_on": "There is a second factor already; take it off first.",
     "totp_off": "There is no second factor.",
@@ -317,9 +317,10 @@ BULK: Sentences = {
     "unknown_parameter": "This command takes no {field:label}.",
     "stock_other_reseller": "The card is another reseller's.",
     "stock_charged": "The card was charged to its reseller; let it be returned first.",
-    "stock_sold": "The card was sold.",
-    "stock_used": "The card was used, or its balance is not what it began with.",
+    "stock_sold": "The card was sold already.",
+    "stock_used": "The card was used, or value was moved on it.",
     "stock_in_call": "The card is in use for a call.",
+    "resellers_stock": "The card is a reseller's and not charged yet; use the reseller's own sale or activation.",
 }
 
 MESSAGES: Sentences = {

@@ -2,7 +2,7 @@
 
 The columns are `COLUMNS`, in the formats of `engine.stock.export`. The file is written under a temporary name that only
 we may read, synced, recorded with its rows and SHA-256, and only then given its name. Work that was killed writes it
-anew. Each card is told as it is when its chunk is read.
+anew. Each card is told as it is when its chunk is read. A file is kept for `KEPT` after its run was done.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -42,6 +43,7 @@ COLUMNS = (
     "batch",
     "reseller",
 )
+KEPT = timedelta(days=1)
 _CARDS = text(
     """
     SELECT card.id, card.number, card.balance, card.currency, card.expires_at, card.first_used_at, card.damaged_at,
@@ -82,6 +84,27 @@ def exported(db: Database, run_id: int) -> ExportFile:
     if not made.path.is_file():
         raise NotFound("export_gone", id=run_id)
     return made
+
+
+def remove_old(db: Database, now: datetime) -> int:
+    """Delete the files of runs that were done `KEPT` ago or longer; how many there were. Their runs stay.
+
+    A file that can't be deleted is left for the next time.
+    """
+    with db.begin() as session:
+        found = session.execute(
+            text(
+                "SELECT params ->> 'folder' AS folder, result ->> 'file' AS file FROM bulk_run"
+                " WHERE command = 'export' AND result IS NOT NULL AND finished_at <= :before ORDER BY id"
+            ),
+            {"before": now - KEPT},
+        ).all()
+    removed = 0
+    for row in found:
+        with suppress(OSError):  # gone already, mostly
+            (Path(row.folder) / row.file).unlink()
+            removed += 1
+    return removed
 
 
 def produce(

@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from engine.bulk import steps
-from engine.bulk.steps import CHANGE, DAMAGED, IN_CALL, NOT_READY, USED, Act, Group, Verb
+from engine.bulk import steps, verbs
+from engine.bulk.steps import CHANGE, Act, Group, Verb
+from engine.bulk.verbs import DAMAGED, NOT_READY
 from engine.cards.status import grace_end, validity_end
 from engine.errors import Conflict
 from engine.funds import ledger
 from engine.funds.recharges import MOST
+from engine.stock.conditions import CHARGED, IN_CALL, SOLD, USED
 
 _GRACED, _GRACED_TOO_RICH = "expired?", "expired!"
 """Verdicts that wait for the end of a card's grace, which a zone's days decide."""
@@ -105,14 +107,14 @@ RECHARGE = Verb(
 )
 DISCARD = Verb(
     f"""{NOT_READY} {DAMAGED}
-    WHEN card.reseller_price IS NOT NULL THEN 'stock_charged'
+    WHEN {CHARGED} THEN 'stock_charged' WHEN {SOLD} THEN 'stock_sold'
     WHEN {USED} THEN 'stock_used' WHEN {IN_CALL} THEN 'stock_in_call'
     WHEN card.currency <> :currency THEN 'currency_mismatch'""",
     _discard,
     values=lambda params: {"currency": params["currency"]},
 )
 
-VERBS: dict[str, Verb] = {**steps.VERBS, "recharge": RECHARGE, "discard": DISCARD}
+VERBS: dict[str, Verb] = {**verbs.VERBS, "recharge": RECHARGE, "discard": DISCARD}
 """Every verb that changes cards."""
 
 

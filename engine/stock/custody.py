@@ -20,6 +20,7 @@ from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound
 from engine.people import audit
 from engine.permissions import command
+from engine.stock.conditions import HOLD_BACK, MARK_SOLD, RELEASE, reason_sql
 
 MOST = 1_000_000
 """Cards in one range."""
@@ -51,7 +52,8 @@ class Range:
 class Moved:
     """What a command did to a range: cards it changed, and cards it left because they were so, or may not be.
 
-    `why`: how many were left for what reason (`used`, `in_call`, `damaged`, or that they were so already, in a word);
+    `why`: how many were left for what reason (`used`, `in_call`, `damaged`, `resellers_stock`, or that they were so
+    already, in a word);
     `batches`: the names of the batches that the range runs over. Two results are the same where they did the same.
     """
 
@@ -78,8 +80,10 @@ def mark_shipped(db: Database, cards: Range, actor: Actor, now: datetime, reason
 @command("cards.sold")
 @reruns
 def mark_sold(db: Database, cards: Range, actor: Actor, now: datetime, reason: str | None = None) -> Moved:
-    """The cards were sold. A card keeps the first time it was. Raises as `activate`."""
-    return _mark(db, cards, "sold", actor, now, reason)
+    """The cards were sold. A card keeps the first time it was. Left are a reseller's that were not charged: what it
+    sells, `engine.stock.resale` tells. Raises as `activate`.
+    """
+    return _change(db, cards, "sold", "sold_at = :now", MARK_SOLD, actor, now, reason)
 
 
 @command("cards.activate")
@@ -87,15 +91,16 @@ def mark_sold(db: Database, cards: Range, actor: Actor, now: datetime, reason: s
 def activate(db: Database, cards: Range, actor: Actor, now: datetime, reason: str | None = None) -> Moved:
     """Release cards that are held back, so that they may be used from now on.
 
-    Cards already released, and damaged ones, are left. Raises `NotFound("cards_not_found")` where the range holds
-    serials without a card, and `Conflict("batch_not_ready")`.
+    Cards already released, damaged ones, and a reseller's that were not charged (`engine.stock.resale` activates them)
+    are left. Raises `NotFound("cards_not_found")` where the range holds serials without a card, and
+    `Conflict("batch_not_ready")`.
     """
     return _change(
         db,
         cards,
         "activate",
         "activated_at = :now, released_at = :now",
-        {"damaged": "damaged_at IS NOT NULL", "released": "released_at IS NOT NULL"},
+        RELEASE,
         actor,
         now,
         reason,
@@ -114,11 +119,7 @@ def hold_back(db: Database, cards: Range, actor: Actor, now: datetime, reason: s
         cards,
         "hold_back",
         "activated_at = NULL, released_at = NULL",
-        {
-            "held_back": "released_at IS NULL",
-            "used": "first_used_at IS NOT NULL",
-            "in_call": "held > 0 OR live_calls > 0",
-        },
+        HOLD_BACK,
         actor,
         now,
         reason,
@@ -162,12 +163,6 @@ def lock_range(session: Session, cards: Range) -> None:
     )
 
 
-def reason_sql(reasons: Mapping[str, str]) -> str:
-    """SQL that says why a card is left: the first of `reasons` (word: condition) that holds, or NULL."""
-    cases = " ".join(f"WHEN {condition} THEN '{word}'" for word, condition in reasons.items())
-    return f"CASE {cases} END"
-
-
 def subject_of(cards: Range) -> str:
     """How the audit trail names a range."""
     first, last = serial_of(cards.first), serial_of(cards.last)
@@ -209,7 +204,7 @@ def _change(
             )
         left = sum(counts.values())
         told: dict[str, Any] = {"changed": changed, "left": left}
-        if counts and len(reasons) > 1:  # where it can only be that they were so, that says it
+        if counts.keys() - {verb}:  # where it can only be that they were so, that says it
             told["why"] = counts
         audit.record(session, actor, f"cards.{verb}", subject_of(cards), now, reason=reason, **told)
         return Moved(changed, left, counts, batches)

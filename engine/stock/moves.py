@@ -22,55 +22,14 @@ from engine.funds.accounts import MOST
 from engine.people import audit
 from engine.people.resellers import trading
 from engine.schema import Reseller
-from engine.stock.custody import Range, lock_range, reason_sql, require_ready, subject_of
-
-# Words for why a card was left, and the conditions behind them, over `c` (card) and `b` (its batch).
-_FACE = (
-    "CASE WHEN b.imported THEN"
-    " (SELECT e.amount FROM ledger_entry e WHERE e.card_id = c.id AND e.kind = 'opening') ELSE b.denomination END"
-)
-_USED = f"c.first_used_at IS NOT NULL OR c.balance <> {_FACE}"
-_IN_CALL = "c.held > 0 OR c.live_calls > 0"
-_EXPIRED = "c.expires_at IS NOT NULL AND c.expires_at <= :now"
-
-_ASSIGN = {
-    "damaged": "c.damaged_at IS NOT NULL",
-    "assigned": "c.reseller_id = :reseller_id",
-    "other_reseller": "c.reseller_id IS NOT NULL AND NOT :transfer",
-    "charged": "c.reseller_price IS NOT NULL",
-    "sold": "c.sold_at IS NOT NULL",
-    "used": _USED,
-    "in_call": _IN_CALL,
-}
-_UNASSIGN = {
-    "unassigned": "c.reseller_id IS NULL",
-    "other_reseller": "CAST(:reseller_id AS bigint) IS NOT NULL AND c.reseller_id <> :reseller_id",
-    "charged": "c.reseller_price IS NOT NULL",
-    "used": _USED,
-    "in_call": _IN_CALL,
-}
-_ACTIVATE = {
-    "damaged": "c.damaged_at IS NOT NULL",
-    "released": "c.released_at IS NOT NULL",
-    "expired": _EXPIRED,
-}
-_SELL = {
-    "damaged": "c.damaged_at IS NOT NULL",
-    "sold": "c.sold_at IS NOT NULL",
-    "expired": _EXPIRED,
-    "locked": "c.locked_at IS NOT NULL",
-}
-_RETURN = {
-    "used": _USED,
-    "in_call": _IN_CALL,
-    "not_sold": "NOT :to_operator AND c.sold_at IS NULL AND c.activated_at IS NULL AND c.reseller_price IS NULL",
-}
-
+from engine.stock import conditions
+from engine.stock.conditions import FACE, reason_sql
+from engine.stock.custody import Range, lock_range, require_ready, subject_of
 
 _CHARGED = ("activate", "sell")
-_PRICE = f"""coalesce(c.reseller_price,
-    CAST(div(CAST({_FACE} AS numeric) * (10000 - :discount) + 5000, 10000) AS bigint))"""
-_DUE = f"CASE WHEN c.reseller_price IS NULL THEN {_PRICE} ELSE 0 END"
+_PRICE = f"""coalesce(card.reseller_price,
+    CAST(div(CAST({FACE} AS numeric) * (10000 - :discount) + 5000, 10000) AS bigint))"""
+_DUE = f"CASE WHEN card.reseller_price IS NULL THEN {_PRICE} ELSE 0 END"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +47,33 @@ class _Verb:
 
 
 _VERBS = {
-    "assign": _Verb(_ASSIGN, "reseller_id = :reseller_id"),
-    "unassign": _Verb(_UNASSIGN, "reseller_id = NULL"),
-    "activate": _Verb(_ACTIVATE, f"activated_at = :now, released_at = :now, reseller_price = {_PRICE}", _DUE),
-    "sell": _Verb(_SELL, f"sold_at = :now, reseller_price = {_PRICE}", _DUE),
+    "assign": _Verb(conditions.ASSIGN, "reseller_id = :reseller_id"),
+    "unassign": _Verb(conditions.UNASSIGN, "reseller_id = NULL"),
+    "activate": _Verb(
+        conditions.ACTIVATE,
+        "activated_at = coalesce(card.activated_at, :now), released_at = coalesce(card.released_at, :now),"
+        f" reseller_price = {_PRICE}",
+        _DUE,
+    ),
+    "sell": _Verb(
+        conditions.SELL,
+        # What is released at generation waits for no activation, also where a return took the release back.
+        "released_at = CASE WHEN batch.release = 'generation' AND card.reseller_price IS NULL"
+        " THEN coalesce(card.released_at, :now)"
+        f" ELSE card.released_at END, sold_at = coalesce(card.sold_at, :now), reseller_price = {_PRICE}",
+        _DUE,
+    ),
     "return": _Verb(
-        _RETURN,
+        conditions.RETURN,
         "sold_at = NULL, activated_at = NULL, reseller_price = NULL,"
-        " released_at = CASE WHEN b.release = 'generation' THEN c.released_at END,"
-        " reseller_id = CASE WHEN :to_operator THEN NULL ELSE c.reseller_id END",
-        "-coalesce(c.reseller_price, 0)",
+        # Whoever got its price back may know its password.
+        " released_at = CASE WHEN batch.release = 'generation' AND card.reseller_price IS NULL"
+        " THEN card.released_at END,"
+        " reseller_id = CASE WHEN :to_operator THEN NULL ELSE card.reseller_id END",
+        "-coalesce(card.reseller_price, 0)",
     ),
 }
-_RANGE = "c.id BETWEEN :first AND :last AND b.id = c.batch_id"
+_RANGE = "card.id BETWEEN :first AND :last AND batch.id = card.batch_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,8 +244,8 @@ def _reseller(session: Session, asked: Wanted) -> Reseller | None:
 def _require_theirs(session: Session, act: _Act) -> tuple[str, ...]:
     """Lock the cards of the range, each of which must be the reseller's own; gives the names of their batches."""
     theirs = text(
-        "SELECT count(*) FROM card c JOIN batch b ON b.id = c.batch_id AND b.ready_at IS NOT NULL"
-        " WHERE c.id BETWEEN :first AND :last AND c.reseller_id = :owner"
+        "SELECT count(*) FROM card JOIN batch ON batch.id = card.batch_id AND batch.ready_at IS NOT NULL"
+        " WHERE card.id BETWEEN :first AND :last AND card.reseller_id = :owner"
     )
     asked = {
         "first": act.asked.cards.first,
@@ -329,7 +302,7 @@ def _count(session: Session, act: _Act) -> _Count:
     rows = session.execute(
         text(
             f"SELECT {act.verb.why} AS why, count(*) AS cards,"
-            f" sum({act.verb.amount or '0'}) AS amount FROM card c, batch b WHERE {_RANGE} GROUP BY 1"
+            f" sum({act.verb.amount or '0'}) AS amount FROM card, batch WHERE {_RANGE} GROUP BY 1"
         ),
         act.values,
     ).all()
@@ -380,8 +353,8 @@ def _losing(session: Session, act: _Act) -> list[Any]:
     """The resellers that the range is taken from: how many cards, between which."""
     found = session.execute(
         text(
-            "SELECT c.reseller_id, count(*) AS cards, min(c.id) AS first, max(c.id) AS last FROM card c, batch b"
-            f" WHERE {_RANGE} AND c.reseller_id IS NOT NULL AND {act.verb.why} IS NULL"
+            "SELECT card.reseller_id, count(*) AS cards, min(card.id) AS first, max(card.id) AS last FROM card, batch"
+            f" WHERE {_RANGE} AND card.reseller_id IS NOT NULL AND {act.verb.why} IS NULL"
             " GROUP BY 1 ORDER BY 1"
         ),
         act.values,
@@ -396,12 +369,12 @@ def _change(session: Session, act: _Act, move: int) -> None:
         text(
             f"""
             WITH due AS MATERIALIZED (
-                SELECT c.id, c.reseller_id AS was, c.reseller_price AS price_was FROM card c, batch b
+                SELECT card.id, card.reseller_id AS was, card.reseller_price AS price_was FROM card, batch
                 WHERE {_RANGE} AND {act.verb.why} IS NULL
             ), changed AS (
-                UPDATE card c SET {act.verb.changes} FROM batch b, due
-                WHERE b.id = c.batch_id AND due.id = c.id
-                RETURNING c.id, c.reseller_id, c.reseller_price, due.was, due.price_was
+                UPDATE card SET {act.verb.changes} FROM batch, due
+                WHERE batch.id = card.batch_id AND due.id = card.id
+                RETURNING card.id, card.reseller_id, card.reseller_price, due.was, due.price_was
             )
             INSERT INTO card_event (card_id, at, kind, actor, data)
             SELECT id, :now, :event, :actor, jsonb_strip_nulls(jsonb_build_object(

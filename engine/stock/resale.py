@@ -86,11 +86,11 @@ def activate(
     key: str | None = None,
     reason: str | None = None,
 ) -> Resold:
-    """Release a reseller's cards that are held back, and charge those that were not charged yet.
+    """Release a reseller's cards that are held back, and charge those that were not charged yet, released or not.
 
-    Staff say whose they are; a reseller's people act for their own. Left are cards released already, expired or
-    voided. Raises `Refused` ("account_exhausted"), `Conflict` (no_reseller_account, mixed_currencies, not_their_stock
-    for staff, and as `assign`), `NotFound` (cards_not_found: also for serials that are not theirs).
+    Staff say whose they are; a reseller's people act for their own. Left are cards released and charged already,
+    expired or voided. Raises `Refused` ("account_exhausted"), `Conflict` (no_reseller_account, mixed_currencies,
+    not_their_stock for staff, and as `assign`), `NotFound` (cards_not_found: also for serials that are not theirs).
     """
     owner = acting_for(actor, reseller_id)
     return _run(db, "activate", cards, actor, now, owner, key, reason, {})
@@ -107,8 +107,10 @@ def sell(
     key: str | None = None,
     reason: str | None = None,
 ) -> Resold:
-    """Note that a reseller sold cards, and charge those that were not charged yet. Whether they may be used is
-    `activate`'s to say. Left are cards sold already, expired, locked or voided. Raises as `activate`.
+    """Note that a reseller sold cards, and charge those that were not charged yet, marked as sold or not.
+
+    Whether they may be used is `activate`'s to say, but of batches released at generation: those are released. Left are
+    cards sold and charged already, expired, locked or voided. Raises as `activate`.
     """
     owner = acting_for(actor, reseller_id)
     return _run(db, "sell", cards, actor, now, owner, key, reason, {})
@@ -128,8 +130,9 @@ def give_back(
 ) -> Resold:
     """Undo sale and activation of cards that nobody used, and give back what they were charged.
 
-    They are the reseller's still, or with `to_operator` nobody's. Usable at once again only where their batch is
-    released at generation. Raises as `activate`, but also for a disabled reseller where staff do it.
+    They are the reseller's still, or with `to_operator` nobody's. What was charged is held back from then on, whatever
+    its batch says, until it is activated or sold again: somebody may have read its password. Raises as `activate`, but
+    a disabled reseller's are returned where staff do it.
     """
     owner = acting_for(actor, reseller_id)
     return _run(db, "return", cards, actor, now, owner, key, reason, {"to_operator": to_operator})

@@ -12,24 +12,25 @@ from sqlalchemy import text
 
 from engine import work
 from engine.bulk import handler, runs
-from engine.bulk.export import COLUMNS, exported
+from engine.bulk.export import COLUMNS, KEPT, exported, remove_old
 from engine.bulk.orders import VERBS, BulkOrder, Listed, read_list, serial_ranges
 from engine.bulk.preview import preview
-from engine.bulk.runs import Expected, cancel, confirm, consent_facts, resume
+from engine.bulk.runs import Expected, cancel, confirm, resume
 from engine.bulk.views import list_runs, refused, refused_csv, show
 from engine.cards import lifecycle
 from engine.cards.search import CardFilter
 from engine.cards.serials import serial_of
 from engine.db import Database
-from engine.errors import Conflict, ConsentNeeded, EngineError, Forbidden, InvalidInput, NotFound
+from engine.errors import Conflict, EngineError, Forbidden, InvalidInput, NotFound
 from engine.funds import recharges
-from engine.people import consents
-from engine.people.resellers import add_reseller
+from engine.people.resellers import add_reseller, disable_reseller
 from engine.permissions import COMMANDS
 from engine.schema import Card
+from engine.stock import custody, resale
 from engine.vault import Vault
 from tests import scenes
 from tests.engine.bulkscenes import LATER, audited, bulk, do, entries, listed, timeline
+from tests.engine.test_resale import shop
 from tests.scenes import NOW, OPERATOR, USD, Line, TestCard, facts
 
 CALLER = "491711234567"
@@ -218,10 +219,21 @@ def test_discarded_stock_is_void_and_its_opening_amount_goes_back(
     line.open(cards[1], ref="live", caller=CALLER)
     recharges.recharge(db, card_id=cards[2].id, amount=USD("1"), actor=OPERATOR, now=NOW)
     put(db, cards[3], damaged_at=NOW, damaged_by="staff:7")
-    put(db, cards[4], reseller_price=USD("4"))
+    owner, charged = shop(db), custody.Range(cards[4].id, cards[4].id)
+    resale.assign(db, charged, OPERATOR, NOW, reseller_id=owner.id)
+    resale.activate(db, charged, owner.till, NOW)
+    put(db, cards[5], sold_at=NOW)
+    for amount in (-1, 1):
+        recharges.adjust(db, card_id=cards[6].id, amount=amount, reason="x", actor=OPERATOR, now=NOW)
     run = bulk(db, vault, BulkOrder("discard", CardFilter(), reason="water"))
-    assert run.reasons == {"stock_used": 2, "stock_in_call": 1, "damaged": 1, "stock_charged": 1}
-    assert (run.changed, run.amount, run.currency) == (5, -USD("25"), "USD")
+    assert run.reasons == {
+        "stock_used": 3,
+        "stock_in_call": 1,
+        "damaged": 1,
+        "stock_charged": 1,
+        "stock_sold": 1,
+    }
+    assert (run.changed, run.amount, run.currency) == (3, -USD("15"), "USD")
     gone = facts(db, cards[9])
     assert (gone.balance, gone.damaged_by, gone.damage_reason) == (0, str(OPERATOR), "water")
     assert entries(db, cards[9].id) == [("discard", "sales", -USD("5"))]
@@ -264,23 +276,64 @@ def test_whoever_used_a_locked_card_is_logged_out_and_unlocking_forgets_failures
 def test_assigned_stock_is_a_resellers_until_it_comes_back(
     db: Database, vault: Vault, cards: list[TestCard]
 ) -> None:
-    shop = add_reseller(db, "Shop", OPERATOR, NOW)
-    kiosk = add_reseller(db, "Kiosk", OPERATOR, NOW)
+    buyer = add_reseller(db, "Shop", OPERATOR, NOW)
+    kiosk = shop(db, "Kiosk")
     put(db, cards[0], reseller_id=kiosk.id)
     put(db, cards[1], sold_at=NOW)
-    put(db, cards[2], reseller_price=USD("4"), reseller_id=kiosk.id)
+    put(db, cards[2], reseller_id=kiosk.id)
+    resale.activate(db, custody.Range(cards[2].id, cards[2].id), kiosk.till, NOW)
     put(db, cards[3], first_used_at=NOW)
-    to_shop = {"reseller_id": shop.id}
+    to_shop = {"reseller_id": buyer.id}
     run = bulk(db, vault, BulkOrder("assign", CardFilter(), to_shop))
     assert run.reasons == {"stock_other_reseller": 2, "stock_sold": 1, "stock_used": 1}
     run = bulk(db, vault, BulkOrder("assign", CardFilter(), {**to_shop, "transfer": True}))
     assert (run.changed, run.unchanged) == (1, 6)
-    assert timeline(db, cards[0].id) == [("assign", {"before": kiosk.id, "reseller": shop.id, "run": run.id})]
-    back = bulk(db, vault, BulkOrder("assign", CardFilter(reseller_id=shop.id), {"reseller_id": None}))
+    assert timeline(db, cards[0].id) == [
+        ("assign", {"before": kiosk.id, "reseller": buyer.id, "run": run.id})
+    ]
+    back = bulk(db, vault, BulkOrder("assign", CardFilter(reseller_id=buyer.id), {"reseller_id": None}))
     assert back.changed == 7
-    assert timeline(db, cards[9].id)[-1] == ("unassign", {"reseller": shop.id, "run": back.id})
+    assert timeline(db, cards[9].id)[-1] == ("unassign", {"reseller": buyer.id, "run": back.id})
     with pytest.raises(NotFound, match="reseller_not_found"):
         preview(db, BulkOrder("assign", CardFilter(), {"reseller_id": 99}), LATER)
+
+
+def test_a_reseller_that_is_disabled_after_the_confirmation_gets_nothing(
+    db: Database, vault: Vault, cards: list[TestCard]
+) -> None:
+    shop = add_reseller(db, "Shop", OPERATOR, NOW)
+    run_id = confirm(db, BulkOrder("assign", CardFilter(), {"reseller_id": shop.id}), OPERATOR, LATER)
+    disable_reseller(db, shop.id, OPERATOR, LATER)
+    done = do(db, vault, run_id)
+    assert (done.changed, done.reasons) == (0, {"reseller_disabled": 10})
+    assert facts(db, cards[0]).reseller_id is None
+
+
+def test_sold_stock_is_discarded_only_once_it_was_returned(
+    db: Database, vault: Vault, cards: list[TestCard]
+) -> None:
+    owner = shop(db)
+    whole = custody.Range(cards[0].id, cards[-1].id)
+    resale.assign(db, whole, OPERATOR, NOW, reseller_id=owner.id)
+    resale.sell(db, whole, owner.till, NOW)
+    resale.give_back(db, whole, owner.till, NOW, to_operator=True)
+    assert bulk(db, vault, BulkOrder("discard", CardFilter(), reason="water")).changed == 10
+
+
+def test_a_resellers_stock_is_not_released_past_its_account(
+    db: Database, vault: Vault, cards: list[TestCard]
+) -> None:
+    owner = shop(db)
+    held = custody.Range(cards[0].id, cards[3].id)
+    custody.hold_back(db, held, OPERATOR, NOW)
+    resale.assign(db, held, OPERATOR, NOW, reseller_id=owner.id)
+    put(db, cards[0], released_at=NOW)
+    resale.activate(db, custody.Range(cards[1].id, cards[1].id), owner.till, NOW)
+    put(db, cards[1], released_at=None)  # charged, and held back since
+    put(db, cards[9], released_at=None)
+    run = bulk(db, vault, BulkOrder("activate", CardFilter()))
+    assert (run.changed, run.unchanged, run.reasons) == (2, 6, {"resellers_stock": 2})
+    assert facts(db, cards[1]).released_at == LATER
 
 
 def test_deck_and_rules_change_with_their_names_told(
@@ -339,30 +392,14 @@ def test_an_export_is_fetched_once_it_is_done(
         assert lines[0] == sign.join(COLUMNS)
         assert lines[1].split(sign)[:5] == [cards[0].serial, cards[0].number, "unused", "5.00", "USD"]
         assert len(lines) == 11
-    made.path.unlink()
+    assert remove_old(db, LATER + KEPT - timedelta(seconds=1)) == 0
+    assert remove_old(db, LATER + KEPT) == 1
+    assert remove_old(db, LATER + KEPT) == 0
     with pytest.raises(NotFound, match="export_gone"):
         exported(db, run_id)
 
 
 # --- who and how much ---
-
-
-def test_a_large_recharge_needs_a_second_person(db: Database, vault: Vault, cards: list[TestCard]) -> None:
-    scenes.setting(db, "consent_recharge_over", 20)
-    order = BulkOrder("recharge", CardFilter(), RECHARGE)
-    with pytest.raises(ConsentNeeded) as needed:
-        confirm(db, order, OPERATOR, LATER)
-    subject, told = consent_facts(order, 10, "USD")
-    assert (needed.value.data["subject"], needed.value.data["facts"]) == (subject, told)
-    asked = consents.ask(
-        db, action="bulk.recharge", subject=subject, facts=told, reason="gift", actor=OPERATOR, now=LATER
-    )
-    second = replace(OPERATOR, id=2)
-    consents.decide(db, consent_id=asked, approve=True, actor=second, now=LATER)
-    assert do(db, vault, confirm(db, order, OPERATOR, LATER)).changed == 10
-    with pytest.raises(ConsentNeeded):
-        confirm(db, order, OPERATOR, LATER)
-    assert confirm(db, replace(order, targets=listed(*cards[:8])), OPERATOR, LATER)
 
 
 def test_only_whom_the_table_names(db: Database, vault: Vault, cards: list[TestCard]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from engine.bulk.orders import BulkOrder, Listed
+from engine.bulk.verbs import CODES
 from engine.bulk.views import refused
 from engine.cards import binding, lifecycle
 from engine.cards.serials import serial_of
@@ -19,8 +21,9 @@ from engine.db import Database
 from engine.errors import EngineError
 from engine.funds import recharges
 from engine.house import zone_of
+from engine.people.resellers import add_reseller
 from engine.settings import Settings
-from engine.stock import custody
+from engine.stock import custody, resale
 from engine.vault import Vault
 from tests import scenes
 from tests.engine.bulkscenes import LATER, bulk, entries, timeline
@@ -165,6 +168,59 @@ def test_a_run_does_to_each_card_what_the_command_on_one_does(
             assert told(db, right) == told(db, left)
     assert run.changed > 0
     assert run.refused + run.unchanged > 0
+
+
+@pytest.mark.books_broken  # the histories are made up
+def test_a_run_leaves_what_the_command_on_a_range_leaves_when_stock_changes_hands(
+    db: Database, vault: Vault
+) -> None:
+    """Chance histories, the same on two cards: one range of one, and all of the others by a run."""
+    dice = random.Random("hands")
+    owner, other = (add_reseller(db, name, OPERATOR, NOW).id for name in ("Shop", "Kiosk"))
+    half = scaled(400, 60)
+    cards = scenes.batch(db, vault, 2 * half, first_use="answered_call")
+    for to, transfer in ((owner, False), (other, True), (None, False)):
+        with db.begin() as session:
+            for left, right in zip(cards[:half], cards[half:], strict=True):
+                values = {
+                    "damaged": dice.random() < 0.15,
+                    "used": dice.random() < 0.15,
+                    "sold": dice.random() < 0.15,
+                    "price": dice.choice([None, None, None, 0, 4]),
+                    "calls": dice.choice([0, 0, 0, 0, 1]),
+                    "owner": dice.choice([None, None, owner, other]),
+                }
+                session.execute(_HISTORY, {**values, "ids": [left.id, right.id], "at": NOW})
+        for card in dice.sample(range(half), half // 8):
+            for twin in (cards[card], cards[card + half]):
+                with suppress(EngineError):  # the damaged ones take none
+                    recharges.adjust(db, card_id=twin.id, amount=1, reason="x", actor=OPERATOR, now=NOW)
+        expected = {}
+        for left, right in zip(cards[:half], cards[half:], strict=True):
+            alone = custody.Range(left.id, left.id)
+            if to is None:
+                done = resale.unassign(db, alone, OPERATOR, LATER)
+            else:
+                done = resale.assign(db, alone, OPERATOR, LATER, reseller_id=to, transfer=transfer)
+            expected[right.serial] = CODES.get(next(iter(done.why), ""))
+        ids = Listed(tuple(card.id for card in cards[half:]))
+        run = bulk(db, vault, BulkOrder("assign", ids, {"reseller_id": to, "transfer": transfer}))
+        reasons = {line.serial: line.reason for line in refused(db, run.id)}
+        assert {serial: reasons.get(serial) for serial in expected} == expected
+        for left, right in zip(cards[:half], cards[half:], strict=True):
+            assert facts(db, right.id) == facts(db, left.id)
+        assert min(run.changed, run.unchanged) > 0
+        assert {"stock_charged", "stock_used", "stock_in_call"} <= run.reasons.keys()
+
+
+_HISTORY = text(
+    """
+    UPDATE card SET damaged_at = CASE WHEN :damaged THEN CAST(:at AS timestamptz) END,
+        damaged_by = CASE WHEN :damaged THEN 'staff:7' END, reseller_price = :price, reseller_id = :owner,
+        first_used_at = CASE WHEN :used THEN CAST(:at AS timestamptz) END, live_calls = :calls,
+        sold_at = CASE WHEN :sold THEN CAST(:at AS timestamptz) END WHERE id = ANY(CAST(:ids AS bigint[]))
+    """
+)
 
 
 def outcome(

@@ -16,6 +16,7 @@ from engine.db import Database
 from engine.errors import Conflict, Forbidden, InvalidInput, NotFound, Refused
 from engine.funds import accounts
 from engine.funds.recharges import adjust
+from engine.funds.transfers import transfer
 from engine.people import resellers
 from engine.refusal import Refusal
 from engine.stock import custody, moves, resale
@@ -180,6 +181,39 @@ def test_a_card_is_charged_once_at_its_activation_or_its_sale(db: Database, vaul
         ("sell", 6 * PRICE, "USD"),
         ("activate", 4 * PRICE, "USD"),
     ]
+
+
+def test_staff_neither_sell_nor_release_a_resellers_stock_past_its_account(
+    db: Database, vault: Vault
+) -> None:
+    owner = shop(db)
+    cards = stocked(db, vault, owner, 4)
+    resale.sell(db, span(cards[:1]), owner.till, NOW)
+    resale.activate(db, span(cards[1:2]), owner.till, NOW)
+    marked = custody.mark_sold(db, span(cards), OPERATOR, LATER)
+    assert (marked.changed, marked.why) == (1, {"sold": 1, "resellers_stock": 2})
+    activated = custody.activate(db, span(cards), OPERATOR, LATER)
+    assert (activated.changed, activated.why) == (1, {"released": 1, "resellers_stock": 2})
+    audit = rows(db, "SELECT data FROM audit WHERE action = 'cards.sold'")[0]
+    assert audit.data == {"changed": 1, "left": 3, "why": {"sold": 1, "resellers_stock": 2}}
+    assert [facts(db, card).released_at for card in cards] == [LATER, NOW, None, None]
+    assert resale.sell(db, span(cards), owner.till, LATER).amount == 2 * PRICE
+
+
+def test_what_is_released_or_marked_sold_already_is_charged_all_the_same(db: Database, vault: Vault) -> None:
+    owner = shop(db)
+    cards = stocked(db, vault, owner, 4, release="generation")
+    with db.begin() as session:  # as if the operator had marked them before they were the reseller's
+        session.execute(text("UPDATE card SET sold_at = :now"), {"now": NOW})
+    sold = resale.sell(db, span(cards[:2]), owner.till, LATER)
+    assert (sold.changed, sold.amount) == (2, 2 * PRICE)
+    activated = resale.activate(db, span(cards), owner.till, LATER)
+    assert (activated.changed, activated.why, activated.amount) == (2, {"released": 2}, 2 * PRICE)
+    assert resale.sell(db, span(cards), owner.till, LATER).why == {"sold": 4}
+    assert credit(db, owner) == USD("100") - 4 * PRICE
+    # A fact that stood keeps its time.
+    times = [(facts(db, card).sold_at, facts(db, card).released_at) for card in cards]
+    assert times == [(NOW, NOW)] * 4
 
 
 def test_an_activated_card_works_and_a_sold_one_waits_for_its_activation(db: Database, vault: Vault) -> None:
@@ -388,15 +422,82 @@ def test_what_nobody_used_comes_back_for_its_price(db: Database, vault: Vault) -
     assert resale.sell(db, span(cards[1:4]), owner.till, LATER).amount == 3 * PRICE
 
 
-def test_cards_released_at_generation_stay_so_when_they_come_back(db: Database, vault: Vault) -> None:
+def test_what_was_charged_and_came_back_is_held_back_until_it_is_sold_again(
+    db: Database, vault: Vault
+) -> None:
+    owner = shop(db)
+    cards = stocked(db, vault, owner, 3, release="generation")
+    resale.sell(db, span(cards), owner.till, NOW)
+    assert resale.give_back(db, span(cards[:2]), owner.till, NOW).changed == 2
+    assert resale.give_back(db, span(cards[2:]), owner.till, NOW, to_operator=True).changed == 1
+    back = facts(db, cards[2])
+    assert (back.released_at, back.reseller_id, back.sold_at) == (None, None, None)
+    assert told(db, "return")[2].data["reseller"] == owner.id
+    line = scenes.Line(db, vault, scenes.switch(db))
+    assert line.authenticate(cards[0]) == Refusal("not_activated", serial=cards[0].serial)
+    again = resale.sell(db, span(cards[:1]), owner.till, LATER)
+    activated = resale.activate(db, span(cards[1:2]), owner.till, LATER)
+    assert (again.amount, activated.amount) == (PRICE, PRICE)
+    assert [facts(db, card).released_at for card in cards] == [LATER, LATER, None]
+    assert custody.activate(db, span(cards[2:]), OPERATOR, LATER).changed == 1
+
+
+def test_a_sale_releases_nothing_that_was_charged_and_held_back_since(db: Database, vault: Vault) -> None:
+    owner = shop(db)
+    cards = stocked(db, vault, owner, 1, release="generation")
+    resale.activate(db, span(cards), owner.till, NOW)
+    custody.hold_back(db, span(cards), OPERATOR, NOW)
+    assert resale.sell(db, span(cards), owner.till, LATER).changed == 1
+    assert facts(db, cards[0]).released_at is None
+
+
+def test_stock_that_was_never_charged_comes_back_as_it_is(db: Database, vault: Vault) -> None:
     owner = shop(db)
     cards = stocked(db, vault, owner, 2, release="generation")
-    resale.sell(db, span(cards), owner.till, NOW)
-    done = resale.give_back(db, span(cards), owner.till, NOW, to_operator=True)
-    assert done.changed == 2
-    back = facts(db, cards[0])
-    assert (back.released_at, back.reseller_id, back.sold_at) == (NOW, None, None)
-    assert told(db, "return")[0].data["reseller"] == owner.id
+    assert resale.give_back(db, span(cards), owner.till, NOW, to_operator=True).amount == 0
+    assert [facts(db, card).released_at for card in cards] == [NOW, NOW]
+
+
+def went_and_came_back(db: Database, cards: list[TestCard]) -> None:
+    """All value of the first card goes to the second, and as much back."""
+    transfer(db, from_id=cards[0].id, to_id=cards[1].id, actor=OPERATOR, now=NOW)
+    transfer(db, from_id=cards[1].id, to_id=cards[0].id, amount=USD("5"), actor=OPERATOR, now=NOW)
+
+
+def test_a_card_whose_value_went_and_came_back_is_used(db: Database, vault: Vault) -> None:
+    owner = shop(db)
+    cards = stocked(db, vault, owner, 3)
+    resale.activate(db, span(cards), owner.till, NOW)
+    went_and_came_back(db, cards)
+    assert [(facts(db, card).balance, facts(db, card).first_used_at) for card in cards] == [
+        (USD("5"), None)
+    ] * 3
+    done = resale.give_back(db, span(cards), owner.till, NOW)
+    assert (done.changed, done.why, done.amount) == (1, {"used": 2}, -PRICE)
+    assert custody.hold_back(db, span(cards), OPERATOR, NOW).why == {"used": 2, "held_back": 1}
+
+
+def test_a_card_whose_value_went_and_came_back_changes_hands_no_more(db: Database, vault: Vault) -> None:
+    owner, other = shop(db), shop(db, "Corner Shop")
+    cards = stocked(db, vault, owner, 3, release="generation")
+    went_and_came_back(db, cards)
+    moved = resale.assign(db, span(cards), OPERATOR, NOW, reseller_id=other.id, transfer=True)
+    assert (moved.changed, moved.why) == (1, {"used": 2})
+    taken = resale.unassign(db, span(cards), OPERATOR, NOW)
+    assert (taken.changed, taken.why) == (1, {"used": 2})
+
+
+@pytest.mark.parametrize("fact", ["recharged", "adjusted"])
+def test_a_card_that_value_came_onto_is_used(db: Database, vault: Vault, fact: str) -> None:
+    owner = shop(db)
+    cards = stocked(db, vault, owner, 1)
+    resale.activate(db, span(cards), owner.till, NOW)
+    if fact == "recharged":
+        resale.recharge(db, card_id=cards[0].id, amount=USD("1"), actor=owner.till, now=NOW)
+    for amount in (-USD("1"),) if fact == "recharged" else (-1, 1):
+        adjust(db, card_id=cards[0].id, amount=amount, reason="x", actor=OPERATOR, now=NOW)
+    assert facts(db, cards[0]).balance == USD("5")
+    assert resale.give_back(db, span(cards), owner.till, NOW).why == {"used": 1}
 
 
 def test_a_card_in_a_call_is_not_returned(db: Database, vault: Vault) -> None:
