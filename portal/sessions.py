@@ -33,6 +33,7 @@ class Person:
     id: int
     name: str
     role: str
+    reseller_id: int | None = None
 
     is_authenticated = True
     is_active = True
@@ -45,7 +46,7 @@ class Person:
     @property
     def actor(self) -> Actor:
         """This person as the engine's commands take them."""
-        return Actor(self.realm, self.id, self.name, self.role)
+        return Actor(self.realm, self.id, self.name, self.role, self.reseller_id)
 
 
 def init_app(app: Flask) -> None:

@@ -22,10 +22,11 @@ from engine.bulk.money import moved
 from engine.bulk.orders import MONEY, VERBS, BulkOrder, Listed, checked
 from engine.bulk.preview import assess, one_currency, require_cards, resolved
 from engine.cards import search
+from engine.cards.serials import serial_of
 from engine.cards.timeline import checked_reason
 from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound
-from engine.money import MICROS
+from engine.funds.large import is_large
 from engine.people import audit, consents
 from engine.permissions import command
 from engine.schema import BulkChunk, BulkRun, Card
@@ -109,7 +110,7 @@ def _confirmed(
         params = resolved(session, order, currency)
         _check_expected(session, run.id, order.verb, params, frozen, expected, now)
         if order.verb == "recharge":
-            _need_consent(session, order, frozen.cards, currency, actor, now)
+            _need_consent(session, run.id, order, frozen.cards, currency or "", actor, now)
         run.params, run.cards, run.currency = params, frozen.cards, currency
         run.work_id = work.enqueue(session, KIND, {"run_id": run.id}, actor, now, total=frozen.cards)
         _record(session, run, order, frozen, actor, now)
@@ -189,21 +190,38 @@ def _check_expected(
             raise Conflict("targets_changed")
 
 
-def consent_facts(order: BulkOrder, cards: int, currency: str) -> tuple[str, dict[str, Any]]:
-    """The subject and facts of the consent to a recharge of many cards: which, how many, how much for each."""
-    subject = f"cards:{checked(order).targets_digest[:16]}"
-    params = checked(order).params
-    facts = {"cards": cards, "amount": params["amount"], "bonus": params["bonus"], "currency": currency}
-    return subject, facts
+_WHICH = text(
+    """
+    SELECT min(card_ids[1]) AS first, max(card_ids[cardinality(card_ids)]) AS last,
+        encode(sha256(convert_to(string_agg(array_to_string(card_ids, ','), ',' ORDER BY n), 'UTF8')), 'hex') AS digest
+    FROM bulk_chunk WHERE run_id = :run_id
+    """
+)
 
 
 def _need_consent(
-    session: Session, order: BulkOrder, cards: int, currency: str | None, actor: Actor, now: datetime
+    session: Session, run_id: int, order: BulkOrder, cards: int, currency: str, actor: Actor, now: datetime
 ) -> None:
-    limit = settings.load(session).consent_recharge_over
-    if limit and moved("recharge", order.params, cards, 0) > limit * MICROS:
-        subject, facts = consent_facts(order, cards, currency or "")
-        consents.need(session, actor, "bulk.recharge", subject, facts, now)
+    """A second person agrees to these very cards: the facts name them, with a digest of the frozen ids.
+
+    Cards that come to meet the filter, or no longer do, between the yes and its use make it a yes to something else.
+    """
+    total = moved("recharge", order.params, cards, 0)
+    if not is_large(settings.load(session), total):
+        return
+    which = session.execute(_WHICH, {"run_id": run_id}).one()
+    facts = {
+        "cards": cards,
+        "amount": order.params["amount"],
+        "bonus": order.params["bonus"],
+        "total": total,
+        "currency": currency,
+        "first": serial_of(which.first),
+        "last": serial_of(which.last),
+        "filter": order.filter_json,
+        "digest": which.digest,
+    }
+    consents.need(session, actor, "bulk.recharge", f"cards:{order.targets_digest}", facts, now)
 
 
 def _record(

@@ -6,12 +6,13 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from engine.actor import CONSOLE
+from engine.actor import CONSOLE, Actor
 from engine.db import Database
 from engine.people import staff
 from engine.people.staff import StaffIdentity
 from engine.schema import WebSession
 from portal.operator.entry import NO
+from portal.sessions import Person
 from tests import scenes
 from tests.portal.conftest import LOGIN, PASSWORD, Clock, Visitor, text_of
 
@@ -176,3 +177,9 @@ def test_the_theme_is_a_choice_that_stays(stranger: Visitor) -> None:
     assert 'data-theme="dark"' in stranger.get("/log-in").text
     assert stranger.submit("/theme", theme='"><script>', next="//evil.example").location == "/"
     assert 'data-theme="dark"' in stranger.get("/log-in").text
+
+
+def test_a_resellers_person_acts_for_their_reseller() -> None:
+    owner = Person("reseller", 7, "Nora Hill", "owner", 3)
+    assert owner.actor == Actor("reseller", 7, "Nora Hill", "owner", reseller_id=3)
+    assert Person("staff", 1, "Ada Moss", "admin").actor == Actor("staff", 1, "Ada Moss", "admin")
