@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from engine import alarms, jobruns, limits
 from engine.actor import SYSTEM
+from engine.bulk import export
 from engine.calls.sweep import sweep
 from engine.cards import expiry, lifecycle, searchcopy, tokens
 from engine.cards.serials import card_id_of
@@ -312,8 +313,10 @@ def prune_sessions(db: Database, clock: Clock) -> dict[str, Any]:
 
 
 def prune(db: Database, clock: Clock) -> dict[str, Any]:
-    """Delete what is kept only so long: failed tries, work and runs that are over, answers to repeated requests."""
-    return pruning.prune(db, clock())
+    """Delete what is kept only so long: failed tries, work and runs that are over, answers to repeated requests, and
+    the files of exports.
+    """
+    return {**pruning.prune(db, clock()), "exports": export.remove_old(db, clock())}
 
 
 TASKS: dict[str, Task] = {

@@ -187,7 +187,7 @@ VERBS: dict[str, Verb] = {
     ),
     "assign": Verb(
         f"""WHEN EXISTS (SELECT 1 FROM reseller r WHERE r.id = {_TO} AND r.disabled_at IS NOT NULL)
-            THEN 'reseller_disabled'
+            THEN 'stock_reseller_disabled'
         {NOT_READY}
         WHEN {_TO} IS NULL THEN CASE {_cases(UNASSIGN, same="unassigned")} ELSE '' END
         {_cases(ASSIGN, same="assigned")}""",

@@ -305,7 +305,7 @@ def test_a_reseller_that_is_disabled_after_the_confirmation_gets_nothing(
     run_id = confirm(db, BulkOrder("assign", CardFilter(), {"reseller_id": shop.id}), OPERATOR, LATER)
     disable_reseller(db, shop.id, OPERATOR, LATER)
     done = do(db, vault, run_id)
-    assert (done.changed, done.reasons) == (0, {"reseller_disabled": 10})
+    assert (done.changed, done.reasons) == (0, {"stock_reseller_disabled": 10})
     assert facts(db, cards[0]).reseller_id is None
 
 
