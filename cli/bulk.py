@@ -283,5 +283,7 @@ def _run_text(context: Context, run: views.RunView) -> str:
     if run.failure:
         lines.append(run.failure)
     if (made := _file(context, run)) is not None:
-        lines.append(f"{made.rows:,} cards are in {made.path}, SHA-256 {made.sha256}; the file is kept for a day.")
+        lines.append(
+            f"{made.rows:,} cards are in {made.path}, SHA-256 {made.sha256}; the file is kept for a day."
+        )
     return "\n".join(lines)

@@ -8,7 +8,7 @@ all of it afterwards.
 from __future__ import annotations
 
 USED_PERCENT = 43
-"""Cards that were used; each made one to four calls, two and a half on average: a little more than a call for each card in all."""
+"""Cards that were used, of a hundred; each made one to four calls, which comes to a little more than a call a card."""
 
 
 def draw(seed: int, below: int) -> str:

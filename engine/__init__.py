@@ -9,7 +9,7 @@ From the ground up; each room may use those above it in this list, never those b
     errors, refusal, actor what is raised, what is returned, and who did it
     settings, house        the business's own rules as rows, and as a process keeps them
     limits, work           counted failures; background work that survives a kill
-    timetable, jobruns     what happens by the clock, and its runs, each claimed once; alarms; faults told without values
+    timetable, jobruns     what happens by the clock, and its runs, each claimed once; alarms; faults without values
     people                 staff, sessions, switches, the audit trail
     cards                  status, authentication, binding, tokens, search
     funds                  the ledger (the only writer of balances), recharges, vouchers

@@ -46,7 +46,10 @@ ENGINE: Sentences = {
     "work_not_found": "There is no such work.",
     "job_not_found": ("There is no job named {name}.", "There is no such job."),
     "alarm_not_found": "There is no such alarm.",
-    "unknown_group": ("This can't be grouped by {value}; choose one of {known}.", "This can't be grouped so."),
+    "unknown_group": (
+        "This can't be grouped by {value}; choose one of {known}.",
+        "This can't be grouped so.",
+    ),
     "not_permitted": "Your role doesn't allow this. Ask somebody whose role does.",
     "work_not_stopped": "This work has not failed and was not cancelled; there is nothing to go on with.",
     "work_cancelled": "The work was cancelled.",
@@ -186,7 +189,10 @@ FUNDS: Sentences = {
     "bonus_missing": "Say what the rule gives: a percentage, a fixed sum, or both.",
     "bonus_backwards": "The rule ends before it begins.",
     "bonus_rule_not_found": ("There is no bonus rule named {name}.", "There is no such bonus rule."),
-    "auto_recharge_not_found": ("There is no auto-recharge rule named {name}.", "There is no such auto-recharge rule."),
+    "auto_recharge_not_found": (
+        "There is no auto-recharge rule named {name}.",
+        "There is no such auto-recharge rule.",
+    ),
     "limit_under_amount": "The {field:label} is less than one recharge; the rule could never recharge a card.",
     "rule_for_whom": "Give a filter that says for which cards the rule is; one that asks for nothing fits every card.",
     "same_card": "Both are the same card.",

@@ -16,7 +16,9 @@ from engine.money import AmountError, parse_amount
 from engine.refusal import Refusal
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted(path for part in ("engine", "portal", "jobs", "cli", "demo") for path in (ROOT / part).rglob("*.py"))
+SOURCES = sorted(
+    path for part in ("engine", "portal", "jobs", "cli", "demo") for path in (ROOT / part).rglob("*.py")
+)
 TREES = {path: ast.parse(path.read_text(), str(path)) for path in SOURCES}
 SPECS = {"", "label", "amount", "wait"}
 
