@@ -21,7 +21,7 @@ from weakref import WeakSet
 import psycopg
 from psycopg import errors as pg
 from psycopg.rows import namedtuple_row, tuple_row
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -76,6 +76,7 @@ class Database:
         self.pool_size = pool_size
         self.cache: dict[Any, Any] = {}
         self._engine: Engine | None = None
+        self._turn = 0
         self._opening = threading.Lock()
         self._own = threading.local()
         self._opened: WeakSet[_Own] = WeakSet()
@@ -93,7 +94,17 @@ class Database:
                     hide_parameters=True,  # an exception's text must not quote a number or a digest
                     connect_args={"options": _TIMEOUTS, "connect_timeout": 5},
                 )
+                event.listen(self._engine, "connect", self._note_turn)
+                event.listen(self._engine, "checkin", self._close_old)
             return self._engine
+
+    def _note_turn(self, _: Any, record: Any) -> None:
+        record.info["turn"] = self._turn
+
+    def _close_old(self, _: Any, record: Any) -> None:
+        """What a thread still had in hand when the links were dropped is closed as it comes back."""
+        if record.info.get("turn") != self._turn:
+            record.invalidate()
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
@@ -133,6 +144,7 @@ class Database:
         own: _Own | None = getattr(self._own, "own", None)
         if own is not None:
             own.conn.close()
+        self._turn += 1
         if self._engine is not None:
             self._engine.dispose()
 
@@ -140,6 +152,7 @@ class Database:
         """Close all connections, those of other threads too."""
         for own in list(self._opened):
             own.conn.close()
+        self._turn += 1
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
