@@ -149,7 +149,11 @@ def change(
 @click.argument("serials", nargs=-1, required=True)
 @with_context
 def enrol(context: Context, name: str, serials: tuple[str, ...]) -> None:
-    """Let a rule recharge these cards from now on."""
+    """Let a rule recharge these cards from now on.
+
+    What counts is that a call or a fee takes the balance under the threshold: a card that is under it already is
+    recharged by the rule only after it was above once more. Recharge it by hand first.
+    """
     done = autorules.enrol(context.db, **_asked(context, name, serials))
     _tell_cards(context, name, done, "enrolled")
 

@@ -47,7 +47,10 @@ def live(context: Context) -> None:
 @click.option("--reason", required=True, metavar="TEXT", help="Why; it is kept for good.")
 @with_context
 def end(context: Context, call_ref: str, switch: str, reason: str) -> None:
-    """End a live call now: charged from its answer on, or for nothing where it was not answered."""
+    """End a live call now: charged from its answer on, or for nothing where it was not answered.
+
+    Should its switch say after all how long it lasted, that corrects the charge.
+    """
     ended = ending.end_call(
         context.db, switch=switch, call_ref=call_ref, reason=reason, actor=CONSOLE, now=context.clock()
     )
