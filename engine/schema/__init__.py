@@ -9,6 +9,7 @@ from engine.schema.base import Base
 from engine.schema.calls import (
     AccessNumber,
     Call,
+    CallReview,
     Cdr,
     CdrCorrection,
     Deck,
@@ -16,6 +17,7 @@ from engine.schema.calls import (
     DeckVersion,
     DestinationGroup,
     DestinationRules,
+    ReplayLine,
 )
 from engine.schema.cards import (
     Attempt,
@@ -51,6 +53,7 @@ from engine.schema.people import (
     RecoveryCode,
     Reseller,
     ResellerPerson,
+    SavedView,
     Staff,
     Switch,
     SwitchKey,
@@ -58,8 +61,8 @@ from engine.schema.people import (
     WebSession,
 )
 from engine.schema.reports import AttemptBucket, FundsBucket, PaymentBucket, StockBucket, TrafficBucket
-from engine.schema.stock import BatchKey, BulkChunk, BulkRefusal, BulkRun, ExportRun
-from engine.schema.system import Alarm, JobRun, JobState, Setting, SettingsHead, Work
+from engine.schema.stock import BatchKey, BulkChunk, BulkRefusal, BulkRun, ExportRun, ExportTemplate
+from engine.schema.system import Alarm, JobRun, JobState, Setting, SettingsHead, Upload, Work
 
 __all__ = [
     "AccessNumber",
@@ -83,6 +86,7 @@ __all__ = [
     "BulkRefusal",
     "BulkRun",
     "Call",
+    "CallReview",
     "Card",
     "CardEvent",
     "CardSearch",
@@ -98,6 +102,7 @@ __all__ = [
     "DestinationGroup",
     "DestinationRules",
     "ExportRun",
+    "ExportTemplate",
     "FailureCounter",
     "FundsBucket",
     "IdempotentRequest",
@@ -109,8 +114,10 @@ __all__ = [
     "PaymentBucket",
     "RecoveryCode",
     "Replacement",
+    "ReplayLine",
     "Reseller",
     "ResellerPerson",
+    "SavedView",
     "Setting",
     "SettingsHead",
     "Staff",
@@ -120,6 +127,7 @@ __all__ = [
     "SwitchKey",
     "Totp",
     "TrafficBucket",
+    "Upload",
     "WebSession",
     "Work",
 ]

@@ -12,7 +12,10 @@ from engine.schema.base import Base, BigId, Currency, Instant, Micros, Name
 
 
 class Deck(Base):
-    """A rate deck: a named line of immutable versions in one currency, with its rounding and time zone."""
+    """A rate deck: a named line of immutable versions in one currency, with its rounding and time zone.
+
+    `buy_deck_id`: the deck of what these destinations cost us, of the same currency; what margins are told against.
+    """
 
     __tablename__ = "deck"
     id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
@@ -21,9 +24,11 @@ class Deck(Base):
     precision: Mapped[int] = mapped_column(SmallInteger, server_default=text("4"))
     rounding: Mapped[Name] = mapped_column(server_default=text("'half_up'"))
     timezone: Mapped[Name] = mapped_column(server_default=text("'UTC'"))
+    buy_deck_id: Mapped[BigId | None] = mapped_column(ForeignKey("deck.id"))
     created_by: Mapped[Name]
     created_at: Mapped[Instant]
     __table_args__ = (
+        CheckConstraint("buy_deck_id <> id", name="buy_deck"),
         CheckConstraint("precision BETWEEN 0 AND 6", name="precision"),
         CheckConstraint("rounding IN ('half_up', 'up', 'down')", name="rounding"),
         CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency"),
@@ -212,3 +217,32 @@ class CdrCorrection(Base):
     charged: Mapped[Micros]
     balance_after: Mapped[Micros]
     flags: Mapped[list[str]] = mapped_column(ARRAY(Text))
+
+
+class CallReview(Base):
+    """What a person found out about a flagged call: that it was looked at, by whom, and what they noted."""
+
+    __tablename__ = "call_review"
+    card_id: Mapped[BigId] = mapped_column(ForeignKey("card.id"), primary_key=True)
+    cdr_id: Mapped[BigId] = mapped_column(primary_key=True)
+    at: Mapped[Instant]
+    actor: Mapped[Name]
+    actor_name: Mapped[Name]
+    note: Mapped[Name]
+
+
+class ReplayLine(Base):
+    """What a replay of calls found for one destination: what they brought, and what they would have at other rates.
+
+    `charged` and `replayed` in micro-units of the deck's currency. `unrated`: calls for which the other rates have none.
+    """
+
+    __tablename__ = "replay_line"
+    work_id: Mapped[BigId] = mapped_column(ForeignKey("work.id"), primary_key=True)
+    destination_name: Mapped[Name] = mapped_column(primary_key=True)
+    calls: Mapped[int]
+    billed_s: Mapped[BigId]
+    charged: Mapped[Micros]
+    replayed_s: Mapped[BigId]
+    replayed: Mapped[Micros]
+    unrated: Mapped[int]

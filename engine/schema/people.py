@@ -22,7 +22,7 @@ from engine.schema.base import Base, BigId, Instant, Name
 
 
 class Staff(Base):
-    """Somebody who works for the operator. `password_hash` is Argon2id."""
+    """Somebody who works for the operator. `password_hash` is Argon2id; `timezone`, where set, is theirs."""
 
     __tablename__ = "staff"
     id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
@@ -30,12 +30,26 @@ class Staff(Base):
     name: Mapped[Name]
     role: Mapped[Name]
     password_hash: Mapped[Name]
+    timezone: Mapped[Name | None]
     created_at: Mapped[Instant]
     disabled_at: Mapped[Instant | None]
     __table_args__ = (
         CheckConstraint("role IN ('admin', 'operator', 'support', 'finance', 'auditor')", name="role"),
         CheckConstraint("login = lower(login) AND login <> ''", name="login"),
     )
+
+
+class SavedView(Base):
+    """A list as somebody set it up: its filter as the page's address carries it, and the columns they chose."""
+
+    __tablename__ = "saved_view"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    staff_id: Mapped[BigId] = mapped_column(ForeignKey("staff.id"))
+    page: Mapped[Name]
+    name: Mapped[Name]
+    query: Mapped[Name]
+    created_at: Mapped[Instant]
+    __table_args__ = (Index(None, "staff_id", "page", "name", unique=True),)
 
 
 class Reseller(Base):

@@ -52,6 +52,17 @@ class ExportRun(Base):
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
 
 
+class ExportTemplate(Base):
+    """A named form of card files: columns, format and how they are written (`engine.stock.templates`)."""
+
+    __tablename__ = "export_template"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[Name] = mapped_column(unique=True)
+    settings: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_by: Mapped[Name]
+    created_at: Mapped[Instant]
+
+
 class BulkRun(Base):
     """One command over many cards, whose targets were frozen when it was confirmed (`bulk_chunk`).
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Identity, Index, text
+from sqlalchemy import CheckConstraint, Identity, Index, LargeBinary, SmallInteger, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -27,6 +27,19 @@ class SettingsHead(Base):
     id: Mapped[int] = mapped_column(primary_key=True, default=1)
     revision: Mapped[int] = mapped_column(server_default=text("1"))
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+
+class Upload(Base):
+    """A file that somebody sent and has not confirmed yet: sealed by the master key, for its sender alone, for a day."""
+
+    __tablename__ = "upload"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    kind: Mapped[Name]
+    name: Mapped[Name]
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    master: Mapped[int] = mapped_column(SmallInteger)
+    actor: Mapped[Name]
+    created_at: Mapped[Instant] = mapped_column(index=True)
 
 
 class Work(Base):
