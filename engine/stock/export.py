@@ -1,73 +1,141 @@
 """Exports: a batch's cards as a file for the printing house or a till, with their passwords issued once.
 
-**CSV** by RFC 4180: commas, UTF-8, lines end in CR LF. **TXT**: the same columns with tabs, lines end in LF. **XLSX**:
-one sheet of text cells; the one to open in a spreadsheet, which would show the digits of a CSV file as numbers.
-The columns are `COLUMNS`, named in the first line.
+What a file looks like is a `Form` (`engine.stock.forms`): one of the built-in ones or a template's. A file can be
+encrypted to an age recipient while it is made; then its clear text is nowhere on the disk.
 
 The file is written under a temporary name (mode 0600, as the file itself) in the folder where it will stand, synced,
 recorded, and only then given its name. So a crash can leave "recorded, but no file", never an unrecorded file or a
 part of one under the right name; after it, the batch is exported again with a reason. What a killed export left behind
-is removed by the next one to that folder.
+is removed by the next one to that folder. A small batch may be made in memory instead, to be answered at once.
 """
 
 from __future__ import annotations
 
-import csv
 import fcntl
 import hashlib
 import io
 import os
+import re
 import secrets
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from engine import house, settings
+from engine import settings
 from engine.actor import Actor
 from engine.db import Database
 from engine.errors import Conflict, EngineError, InvalidInput
-from engine.money import format_amount
+from engine.idempotency import fingerprint
+from engine.names import checked_reason
 from engine.people import audit, consents
 from engine.permissions import command
 from engine.schema import Batch, BatchKey, ExportRun
+from engine.stock import forms, writing
 from engine.stock.batches import find_batch
-from engine.stock.numbers import ascii_digits, luhn_digits
-from engine.stock.sheet import write_sheet
+from engine.stock.forms import BUILT_IN, Form
+from engine.stock.rows import COLUMNS, Rows, guarded
 from engine.vault import Sealer, Vault
 
-FORMATS = ("csv", "txt", "xlsx")
-COLUMNS = (
-    "serial",
-    "number",
-    "password",  # empty: not asked for, or reset since
-    "denomination",
-    "currency",
-    "expires_on",  # the last day, in the operator's zone; empty where validity starts with the first use
-    "validity_days",  # from the first use
-    "batch",
-)
-CHUNK = 20_000
+__all__ = [
+    "COLUMNS",
+    "FORMATS",
+    "Exported",
+    "Wanted",
+    "export_batch",
+    "guarded",
+    "private_part",
+    "put_in_place",
+    "wanted_file",
+]
+
+FORMATS = tuple(BUILT_IN)
+REPEATED_FOR = timedelta(minutes=10)
+"""So long the same request, sent again by the same person, gets its file again and is no second issue."""
 _PART = ".cardtone-part"
+_UNFIT_IN_NAMES = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]')
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A file that was handed out. `without_password`: cards whose password was reset since they were made."""
+    """A file that was handed out. `without_password`: cards whose password was reset since they were made.
+
+    `path` is None where it was made in memory; `name` is what it is called.
+    """
 
     batch: str
-    path: Path
+    path: Path | None
+    name: str
     format: str
     cards: int
     without_password: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file as it was asked for: its form, what the form is called, and for whom; `key` is the request's own."""
+
+    form: Form
+    format: str
+    template: str | None = None
+    recipient: str | None = None
+    again: bool = False
+    reason: str | None = None
+    with_passwords: bool = True
+    key: str | None = None
+
+    @property
+    def secret(self) -> bool:
+        """Whether passwords will stand in it."""
+        return self.with_passwords and self.form.has_secrets
+
+    def asked(self) -> str:
+        """A digest of all that was asked, in hex: of two requests with one key, whether they are the same."""
+        kept = forms.as_settings(self.form)
+        return fingerprint(kept, self.recipient, self.again, self.reason, self.with_passwords).hex()
+
+    def file_name(self, batch: str) -> str:
+        """What the file of a batch is called."""
+        name = _UNFIT_IN_NAMES.sub("_", batch).strip(". ") or "cards"
+        extension = self.format if self.format in BUILT_IN else self.form.extension
+        return f"{name}.{extension}{'.age' if self.recipient else ''}"
+
+
+def wanted_file(
+    format: str | Form,
+    *,
+    template: str | None = None,
+    recipient: str | None = None,
+    again: bool = False,
+    reason: str | None = None,
+    with_passwords: bool = True,
+    key: str | None = None,
+) -> Wanted:
+    """What is asked for, checked. `format`: one of `FORMATS`, or a form. Raises `InvalidInput` (unknown_format,
+    reason_missing, bad_recipient, and as `forms.checked`)."""
+    if isinstance(format, Form):
+        form, called = forms.checked(format), format.format
+    elif format in BUILT_IN:
+        form, called = BUILT_IN[format], format
+    else:
+        raise InvalidInput("unknown_format", field="format", allowed=", ".join(FORMATS))
+    return Wanted(
+        form,
+        called,
+        template,
+        writing.checked_recipient(recipient),
+        again,
+        checked_reason(reason, required=again),
+        with_passwords,
+        key,
+    )
 
 
 @command("batch.export")
@@ -75,190 +143,108 @@ def export_batch(
     db: Database,
     vault: Vault,
     name: str,
-    format: str,
-    path: Path,
+    format: str | Form,
+    path: Path | io.BytesIO,
     actor: Actor,
     now: datetime,
     *,
     again: bool = False,
     reason: str | None = None,
     with_passwords: bool = True,
+    template: str | None = None,
+    recipient: str | None = None,
+    key: str | None = None,
 ) -> Exported:
     """Write the cards of a ready batch to `path`, replacing a file of that name, and record who was given what.
 
-    A file with passwords is issued once; `again`, with a `reason`, issues it once more. Raises `NotFound`, `Conflict`
-    (batch_not_ready, batch_discarded, batch_shredded, already_issued), `InvalidInput` (unknown_format, reason_missing,
-    not_a_file), `ConsentNeeded`, `OSError`, and `EngineError("export_not_placed")` where it was recorded but could not
-    get its name.
+    A file with passwords is issued once; `again`, with a `reason`, issues it once more. `format`: one of `FORMATS`, or
+    a form, which may be a `template`'s; `recipient` (`age1…`) is whom it is encrypted to. The same person gets the same
+    file again for `REPEATED_FOR` under the same `key`. Raises `NotFound`, `Conflict` (batch_not_ready, batch_discarded,
+    batch_shredded, already_issued), `InvalidInput` (as `wanted_file`, not_a_file, column_too_narrow, encoding_unfit),
+    `ConsentNeeded`, `OSError`, and `EngineError("export_not_placed")` where it was recorded but could not get its name.
     """
-    if format not in FORMATS:
-        raise InvalidInput("unknown_format", field="format", allowed=", ".join(FORMATS))
+    wanted = wanted_file(
+        format,
+        template=template,
+        recipient=recipient,
+        again=again,
+        reason=reason,
+        with_passwords=with_passwords,
+        key=key,
+    )
+    if isinstance(path, io.BytesIO):
+        return _written(db, vault, name, wanted, path, None, actor, now)
     if path.exists() and not path.is_file():
         raise InvalidInput("not_a_file", field="path", path=str(path))
-    reason = reason.strip() if reason else None
-    if again and not reason:
-        raise InvalidInput("reason_missing", field="reason")
-    with db.begin() as session:
-        batch, data_key = _opened(session, vault, name, again, with_passwords)
-        if with_passwords:
-            _need_consent(session, batch, format, again, actor, now, use=False)
-    rows = _Rows(db, batch, Sealer(data_key, batch.id) if data_key is not None else None)
     with private_part(path) as (part, file):
-        write_file(file, format, rows)
-        file.flush()
-        os.fsync(file.fileno())
-        file.seek(0)
-        digest = hashlib.file_digest(file, "sha256")
-        with db.begin() as session:
-            # Asked again under a lock: of two who export at once, one is the second.
-            _opened(session, vault, name, again, with_passwords, lock=True)
-            if with_passwords:
-                _need_consent(session, batch, format, again, actor, now, use=True)
-            _record(session, batch, rows, format, path, digest.digest(), with_passwords, actor, reason, now)
+        done = _written(db, vault, name, wanted, file, path, actor, now)
         put_in_place(part, path)
-    return Exported(batch.name, path, format, batch.count, rows.without_password, digest.hexdigest())
+    return done
 
 
-def write_file(file: BinaryIO, format: str, rows: _Rows) -> None:
-    """Write the heading and all rows in one of `FORMATS`."""
-    if format == "xlsx":
-        write_sheet(file, COLUMNS, (block.rows() for block in rows.blocks(guard=False)))
-        return
-    delimiter, end = (",", "\r\n") if format == "csv" else ("\t", "\n")
-    file.write((delimiter.join(COLUMNS) + end).encode())
-    for block in rows.blocks(guard=True):
-        file.write(block.lines(delimiter, end).encode())
+def _written(
+    db: Database,
+    vault: Vault,
+    name: str,
+    wanted: Wanted,
+    file: io.BytesIO | io.BufferedRandom,
+    path: Path | None,
+    actor: Actor,
+    now: datetime,
+) -> Exported:
+    """Write and record it."""
+    batch, sealer = opened(db, vault, name, wanted, actor, now)
+    rows = Rows(db, batch, sealer)
+    writing.write(file, writing.parts(wanted.form, rows), wanted.recipient)
+    sha256 = synced_digest(file)
+    called = path.name if path is not None else wanted.file_name(batch.name)
+    with db.begin() as session:
+        # Asked again under a lock: of two who export at once, one is the second.
+        _, _, repeated = _opened(session, vault, name, wanted, actor, now, lock=True)
+        if not repeated:
+            record(session, batch, wanted, rows.without_password, called, sha256, actor, now)
+    return Exported(batch.name, path, called, wanted.format, batch.count, rows.without_password, sha256.hex())
 
 
-def guarded(text: str) -> str:
-    """Free text for a CSV or text file: what a spreadsheet would run as a formula gets an apostrophe in front."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+def opened(
+    db: Database, vault: Vault, name: str, wanted: Wanted, actor: Actor, now: datetime
+) -> tuple[Batch, Sealer | None]:
+    """The batch and what opens its passwords, where it may be exported now. Raises as `export_batch`."""
+    with db.begin() as session:
+        batch, data_key, repeated = _opened(session, vault, name, wanted, actor, now)
+        if wanted.secret and not repeated:
+            need_consent(session, batch, wanted, actor, now, use=False)
+    writing.check_encoding(wanted.form, batch.name)
+    return batch, Sealer(data_key, batch.id) if data_key is not None else None
 
 
-_Kind = tuple[int, datetime | None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Some cards in the order of their serials. The columns after the password differ only by a card's kind."""
-
-    serials: list[str]
-    numbers: Sequence[str]
-    passwords: list[str]
-    kinds: list[_Kind]
-    rest: dict[_Kind, tuple[str, ...]]
-
-    def rows(self) -> list[tuple[str, ...]]:
-        """One tuple of all columns a card."""
-        cards = zip(self.serials, self.numbers, self.passwords, self.kinds, strict=True)
-        return [(serial, number, password, *self.rest[kind]) for serial, number, password, kind in cards]
-
-    def lines(self, delimiter: str, end: str) -> str:
-        """The rows as text; only the columns that are alike can need quotes, so they are written once a kind."""
-        tails = {}
-        for kind, rest in self.rest.items():
-            text = io.StringIO(newline="")
-            csv.writer(text, delimiter=delimiter, lineterminator=end).writerow(rest)
-            tails[kind] = delimiter + text.getvalue()
-        cards = zip(self.serials, self.numbers, self.passwords, self.kinds, strict=True)
-        return "".join(
-            [
-                f"{serial}{delimiter}{number}{delimiter}{password}{tails[kind]}"
-                for serial, number, password, kind in cards
-            ]
-        )
-
-    def __repr__(self) -> str:
-        return f"_Block({len(self.serials)} cards)"
-
-
-class _Rows:
-    """The cards of a batch, a block at a time."""
-
-    def __init__(self, db: Database, batch: Batch, sealer: Sealer | None) -> None:
-        self._db, self._batch, self._sealer = db, batch, sealer
-        self._zone = house.refresh(db).zone
-        self.without_password = 0
-
-    def blocks(self, *, guard: bool) -> Iterator[_Block]:
-        """Blocks of at most `CHUNK` cards. `guard`: free text is for a format in which it could act as a formula."""
-        batch = self._batch
-        name = guarded(batch.name) if guard else batch.name
-        with self._db.raw() as conn:
-            conn.autocommit = True
-            for first in range(batch.first_id, batch.last_id + 1, CHUNK):
-                last = min(first + CHUNK - 1, batch.last_id)
-                found = conn.execute(_CARDS[batch.imported], (first, last), binary=True).fetchall()
-                if len(found) != last - first + 1:
-                    raise EngineError("cards_missing", name=batch.name)
-                yield self._block(found, name)
-
-    def _block(self, found: list[Any], name: str) -> _Block:
-        # A column at a time and few tuples: a fifth of the time would go to the garbage collector's looks at them.
-        ids = [row[0] for row in found]
-        kinds: list[_Kind] = [row[3:] for row in found]
-        return _Block(
-            serials=_serials(ids),
-            numbers=[row[1] for row in found],
-            passwords=self._passwords(ids, [row[2] for row in found]),
-            kinds=kinds,
-            rest={kind: self._rest(*kind, name) for kind in set(kinds)},
-        )
-
-    def _rest(self, amount: int, end: datetime | None, name: str) -> tuple[str, ...]:
-        """The columns after the password."""
-        batch = self._batch
-        counts = end is None and batch.validity_from == "first_use" and batch.validity_days is not None
-        days = str(batch.validity_days) if counts else ""
-        return format_amount(amount, 2), batch.currency, self._last_day(end), days, name
-
-    def _passwords(self, ids: Sequence[int], seals: Sequence[bytes | None]) -> list[str]:
-        if self._sealer is None:
-            return [""] * len(ids)
-        opened = self._sealer.open
-        self.without_password += seals.count(None)
-        return [
-            opened(card_id, sealed).decode() if sealed is not None else ""
-            for card_id, sealed in zip(ids, seals, strict=True)
-        ]
-
-    def _last_day(self, end: datetime | None) -> str:
-        if end is None:
-            return ""
-        return (end - timedelta(microseconds=1)).astimezone(self._zone).date().isoformat()
-
-
-_CARDS = {
-    False: """
-        SELECT card.id, number, sealed, batch.denomination, expires_at FROM card JOIN batch ON batch.id = batch_id
-        WHERE card.id BETWEEN %s AND %s ORDER BY card.id
-        """,
-    # An older system's cards came with a balance each.
-    True: """
-        SELECT card.id, number, sealed, amount, expires_at FROM card
-        JOIN ledger_entry AS entry ON entry.card_id = card.id AND entry.kind = 'opening'
-        WHERE card.id BETWEEN %s AND %s ORDER BY card.id
-        """,
-}
-
-
-def _serials(ids: Sequence[int]) -> list[str]:
-    rows = ascii_digits(np.array(ids, np.uint64), 10)
-    text = np.column_stack([rows, luhn_digits(rows)]).tobytes().decode()
-    return [text[at : at + 11] for at in range(0, len(text), 11)]
+def synced_digest(file: io.BytesIO | io.BufferedRandom) -> bytes:
+    """The SHA-256 of a file that is written, once it stands on the disk (where it has one)."""
+    file.flush()
+    with suppress(io.UnsupportedOperation):
+        os.fsync(file.fileno())
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").digest()
 
 
 def _opened(
-    session: Session, vault: Vault, name: str, again: bool, with_passwords: bool, *, lock: bool = False
-) -> tuple[Batch, bytes | None]:
-    """The batch and, for passwords, its data key, where it may be exported."""
+    session: Session,
+    vault: Vault,
+    name: str,
+    wanted: Wanted,
+    actor: Actor,
+    now: datetime,
+    *,
+    lock: bool = False,
+) -> tuple[Batch, bytes | None, bool]:
+    """The batch, for passwords its data key, and whether this very request was answered just before."""
     batch = find_batch(session, name)
     if batch.discarded_at is not None:
         raise Conflict("batch_discarded", name=batch.name)
     if batch.ready_at is None:
         raise Conflict("batch_not_ready", name=batch.name)
-    if not with_passwords:
-        return batch, None
+    if not wanted.secret:
+        return batch, None, False
     key = session.get_one(BatchKey, batch.id, with_for_update=lock or None)
     if key.wrapped is None:
         raise Conflict("batch_shredded", name=batch.name)
@@ -268,60 +254,80 @@ def _opened(
         .order_by(ExportRun.id.desc())
         .limit(1)
     ).one_or_none()
-    if issued is not None and not again:
+    repeated = issued is not None and _is_the_same(issued, wanted, actor, now)
+    if issued is not None and not wanted.again and not repeated:
         raise Conflict("already_issued", name=batch.name, at=issued.issued_at)
-    return batch, vault.unwrap(key.wrapped, key.master)
+    return batch, vault.unwrap(key.wrapped, key.master), repeated
 
 
-def _need_consent(
-    session: Session, batch: Batch, format: str, again: bool, actor: Actor, now: datetime, *, use: bool
+def _is_the_same(issued: ExportRun, wanted: Wanted, actor: Actor, now: datetime) -> bool:
+    """A button that was clicked twice: the browser threw the first answer away."""
+    return (
+        wanted.key is not None
+        and issued.data.get("key") == wanted.key
+        and issued.data.get("asked") == wanted.asked()
+        and issued.actor == str(actor)
+        and now - issued.issued_at <= REPEATED_FOR
+    )
+
+
+def need_consent(
+    session: Session, batch: Batch, wanted: Wanted, actor: Actor, now: datetime, *, use: bool
 ) -> None:
     """A file with passwords needs a second person where the house says so; looked for first, used up at the end."""
     if not settings.load(session).consent_exports:
         return
-    facts = {"batch": batch.name, "cards": batch.count, "format": format, "again": again}
+    facts = {"batch": batch.name, "cards": batch.count, "format": wanted.format, "again": wanted.again}
+    more = {"template": wanted.template, "recipient": wanted.recipient}
+    facts |= {name: value for name, value in more.items() if value is not None}
     consents.need(session, actor, "batch.export", f"batch:{batch.id}", facts, now, use=use)
 
 
-def _record(
+def record(
     session: Session,
     batch: Batch,
-    rows: _Rows,
-    format: str,
-    path: Path,
+    wanted: Wanted,
+    without_password: int,
+    file: str,
     digest: bytes,
-    with_passwords: bool,
     actor: Actor,
-    reason: str | None,
     now: datetime,
-) -> None:
-    session.add(
-        ExportRun(
-            batch_id=batch.id,
-            format=format,
-            with_passwords=with_passwords,
-            cards=batch.count,
-            sha256=digest,
-            actor=str(actor),
-            reason=reason,
-            issued_at=now,
-            data={"file": path.name, "without_password": rows.without_password},
-        )
+    **more: Any,
+) -> ExportRun:
+    """Write down who was given which file, and use up the consent that it needed, in the caller's transaction."""
+    if wanted.secret:
+        need_consent(session, batch, wanted, actor, now, use=True)
+    told = {"template": wanted.template, "recipient": wanted.recipient, **more}
+    told = {name: value for name, value in told.items() if value is not None}
+    request = {} if wanted.key is None else {"key": wanted.key, "asked": wanted.asked()}
+    run = ExportRun(
+        batch_id=batch.id,
+        format=wanted.format,
+        with_passwords=wanted.secret,
+        cards=batch.count,
+        sha256=digest,
+        actor=str(actor),
+        reason=wanted.reason,
+        issued_at=now,
+        data={"file": file, "without_password": without_password, **told, **request},
     )
+    session.add(run)
     audit.record(
         session,
         actor,
         "batch.export",
         f"batch:{batch.id}",
         now,
-        reason=reason,
+        reason=wanted.reason,
         name=batch.name,
-        format=format,
-        with_passwords=with_passwords,
+        format=wanted.format,
+        with_passwords=wanted.secret,
         cards=batch.count,
-        file=path.name,
+        file=file,
         sha256=digest.hex(),
+        **told,
     )
+    return run
 
 
 @contextmanager

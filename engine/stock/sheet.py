@@ -6,10 +6,12 @@ Format: ECMA-376, Office Open XML, part 1 (SpreadsheetML), with inline strings.
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
-from collections.abc import Iterable, Sequence
-from typing import BinaryIO
+from collections.abc import Generator, Iterable, Sequence
+from itertools import chain
+from typing import Any, BinaryIO
 from xml.sax.saxutils import escape
 
 MOST_ROWS = 1_048_576
@@ -55,30 +57,66 @@ def write_sheet(file: BinaryIO, heading: Sequence[str], rows: Iterable[Sequence[
 
     Characters that XML cannot hold are dropped. Raises `ValueError` where there are more than `MOST_ROWS` rows.
     """
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    for part in sheet_parts(heading, rows):
+        file.write(part)
+
+
+def sheet_parts(
+    heading: Sequence[str] | None, rows: Iterable[Sequence[Sequence[str]]]
+) -> Generator[bytes, None, None]:
+    """The same as pieces of a file, for what goes on to be encrypted or sent; without a heading where that is None."""
+    out = _Out()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, part in _PARTS.items():
             # Opened by name, a part gets no time of its own: the same cards make the same file.
             with archive.open(name, "w") as entry:
                 entry.write((_XML + part).encode())
-        with archive.open("xl/worksheets/sheet1.xml", "w", force_zip64=True) as sheet:
-            sheet.write(_start(len(heading)).encode())
-            sheet.write(_row(1, heading, 2).encode())
-            count = 1
-            for block in rows:
+        with archive.open("xl/worksheets/sheet1.xml", "w") as sheet:
+            count = columns = 0
+            for block in chain([] if heading is None else [[heading]], rows):
+                if not columns:
+                    columns = max((len(row) for row in block), default=0)
+                    sheet.write(_start(columns, heading is not None).encode())
                 if count + len(block) > MOST_ROWS:
                     raise ValueError("too many rows for one sheet")
-                sheet.write("".join([_row(count + at, row, 1) for at, row in enumerate(block, 1)]).encode())
+                style = 2 if count == 0 and heading is not None else 1
+                sheet.write(
+                    "".join([_row(count + at, row, style) for at, row in enumerate(block, 1)]).encode()
+                )
                 count += len(block)
-            whole = f"A1:{_letter(len(heading) - 1)}{count}"
+                yield out.taken()
+            if not columns:
+                sheet.write(_start(1, False).encode())
+            whole = f"A1:{_letter(max(columns, 1) - 1)}{max(count, 1)}"
             sheet.write(
                 # Digits kept as text are meant: no green corner on every cell.
                 f'</sheetData><ignoredErrors><ignoredError sqref="{whole}" numberStoredAsText="1"/></ignoredErrors>'
                 "</worksheet>".encode()
             )
+    yield out.taken()
 
 
-def _start(columns: int) -> str:
-    pane = '<pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" state="frozen"/>'
+class _Out(io.RawIOBase):
+    """Where the archive is written to: what has come is taken on from time to time. It cannot be gone back in."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._pieces.append(bytes(data))
+        return len(data)
+
+    def taken(self) -> bytes:
+        """What was written since the last time."""
+        pieces, self._pieces = self._pieces, []
+        return b"".join(pieces)
+
+
+def _start(columns: int, headed: bool) -> str:
+    pane = '<pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" state="frozen"/>' if headed else ""
     return (
         f'{_XML}<worksheet xmlns="{_MAIN}"><sheetViews><sheetView workbookViewId="0">{pane}</sheetView></sheetViews>'
         f'<cols><col min="1" max="{columns}" width="18" customWidth="1"/></cols><sheetData>'

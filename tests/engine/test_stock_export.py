@@ -25,7 +25,7 @@ from engine.config import Keys
 from engine.db import Database
 from engine.errors import Conflict, EngineError, InvalidInput
 from engine.schema import Card
-from engine.stock import export
+from engine.stock import export, rows
 from engine.stock.batches import BatchOrder, order_batch
 from engine.stock.export import COLUMNS, Exported, export_batch, guarded
 from engine.stock.sheet import write_sheet
@@ -62,17 +62,17 @@ def one(db: Database, query: str) -> Any:
 def test_a_file_holds_every_card_with_every_digit(
     db: Database, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
 ) -> None:
-    monkeypatch.setattr(export, "CHUNK", 30)
+    monkeypatch.setattr(rows, "CHUNK", 30)
     # So many that numbers and passwords with leading zeros are among them.
     cards = scenes.batch(db, vault, 200, "5.00", name="Dhaka 5", number_length=16)
     assert any(card.number.startswith("0") for card in cards)
     assert any(card.password.startswith("0") for card in cards)
     path = tmp_path / f"cards.{format}"
     issued = issue(db, vault, path, format)
-    heading, *rows = read(path)
+    heading, *listed = read(path)
     assert heading == list(COLUMNS)
     assert heading[:5] == ["serial", "number", "password", "denomination", "currency"]
-    assert rows == [
+    assert listed == [
         [card.serial, card.number, card.password, "5.00", "USD", "", "90", "Dhaka 5"] for card in cards
     ]
     assert (issued.cards, issued.without_password, issued.path) == (200, 0, path)
@@ -159,7 +159,7 @@ def test_a_list_without_passwords_may_be_had_at_any_time(db: Database, vault: Va
 def test_of_two_that_issue_at_once_one_gets_the_passwords(
     db: Database, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "CHUNK", 10)
+    monkeypatch.setattr(rows, "CHUNK", 10)
     scenes.batch(db, vault, 300, name="Dhaka 5")
 
     def go(at: int) -> str:
@@ -222,7 +222,7 @@ def test_an_older_file_is_replaced_whole(db: Database, vault: Vault, tmp_path: P
 def test_a_seal_that_cannot_be_opened_leaves_nothing_behind(
     db: Database, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "CHUNK", 10)
+    monkeypatch.setattr(rows, "CHUNK", 10)
     cards = scenes.batch(db, vault, 100, name="Dhaka 5")
     with db.begin() as session:
         half_way, other = session.get_one(Card, cards[50].id), session.get_one(Card, cards[51].id)
@@ -241,11 +241,11 @@ CHILD = """
     from engine.actor import SYSTEM
     from engine.config import Keys
     from engine.db import Database
-    from engine.stock import export
+    from engine.stock import export, rows
     from engine.vault import Vault
 
     url, pepper, master, path, format, size, ending = sys.argv[1:]
-    export.CHUNK = 100
+    rows.CHUNK = 100
     db, vault = Database(url), Vault(Keys({1: bytes.fromhex(pepper)}, {1: bytes.fromhex(master)}, b""))
     # A file may not grow further than this: the system ends the process there, or its write fails as on a full disk.
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), int(size)))
