@@ -5,127 +5,69 @@ Lists are read by key: each page begins where the last one ended, at any depth i
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from engine import house
+from engine.cards import lines
+from engine.cards.lines import PAGE, CallLine, EntryLine, LiveCall, same
+from engine.cards.names import actor_names
 from engine.cards.serials import card_id_of, serial_of
 from engine.cards.status import grace_end, status_of
 from engine.db import Database
 from engine.errors import InvalidInput
 from engine.schema import (
-    Account,
+    AutoRechargeMember,
+    AutoRechargeRule,
     Batch,
     Binding,
-    Call,
     Card,
-    CardTransfer,
-    Cdr,
-    CdrCorrection,
     Deck,
-    LedgerEntry,
-    Payment,
+    DestinationRules,
+    KnownSource,
+    Replacement,
     Reseller,
-    ResellerPerson,
     SettingsHead,
-    Staff,
-    Switch,
 )
 
-PAGE = 25
+__all__ = [
+    "PAGE",
+    "BoundCaller",
+    "CallLine",
+    "CardPage",
+    "EntryLine",
+    "LiveCall",
+    "Match",
+    "actor_names",
+    "calls_of",
+    "card_page",
+    "entries_of",
+    "find_cards",
+]
 _NUMBER = re.compile(r"[0-9]{1,32}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class CallLine:
-    """A call that ended, with all that its explanation needs. Amounts in micro-units of `currency`.
+class BoundCaller:
+    """A caller (E.164 digits) that is bound to a card; `actor`: who bound it, by a name that people know."""
 
-    `correction` is the same call as the end that arrived after its sweep told it.
-    """
-
-    id: int
-    call_ref: str
-    switch: str
-    caller: str | None
-    destination: str
-    access_number: str | None
-    authorized_at: datetime
-    answered_at: datetime | None
-    ended_at: datetime
-    duration_ms: int | None
-    duration_s: int
-    billed_s: int
-    currency: str
-    cost: int
-    charged: int
-    balance_after: int
-    cause: int | None
-    flags: tuple[str, ...]
-    destination_name: str
-    prefix: str
-    price_per_minute: int
-    connect_fee: int
-    access_per_minute: int
-    access_per_call: int
-    post_call_fee: int
-    first_increment: int
-    increment: int
-    grace: int
-    precision: int
-    rounding: str
-    correction: CallLine | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LiveCall:
-    """A call that has not ended. `hold` is what it reserves, `granted_s` how long it may last as granted so far."""
-
-    call_ref: str
-    switch: str
-    destination: str
-    destination_name: str
-    authorized_at: datetime
-    answered_at: datetime | None
-    hold: int
-    granted_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class EntryLine:
-    """A ledger entry. `amount` is signed, as the card sees it; `actor` is a name that people know.
-
-    `other` is the other side where it is somebody: the serial of the card that gave or got it, the account that paid.
-    """
-
-    id: int
-    at: datetime
-    kind: str
-    amount: int
-    balance_after: int
-    reference: str
+    caller: str
+    pinless: bool
+    since: datetime
     actor: str
-    reason: str | None
-    other: str | None = None
-
-    @property
-    def call_id(self) -> int | None:
-        """The call that it belongs to, where it belongs to one."""
-        kind, _, number = self.reference.partition(":")
-        return int(number) if kind == "call" and number.isdecimal() else None
 
 
 @dataclass(frozen=True, slots=True)
 class CardPage:
     """All that the page of a card shows. `older_calls` and `older_entries` are where the next page begins, or None.
 
-    Of the number only its last four digits are told.
+    Of the number only its last four digits are told. `replaced_by` and `replaces` are serials; `auto_recharge` names
+    the rules in force that recharge it; `known_phones` and `known_browsers` count those that were right on it before.
     """
 
     serial: str
@@ -140,8 +82,12 @@ class CardPage:
     denomination: int
     balance: int
     held: int
+    deck_id: int | None
     deck: str | None
+    reseller_id: int | None
     reseller: str | None
+    rules: str
+    language: str
     created_at: datetime
     released_at: datetime | None
     first_used_at: datetime | None
@@ -149,6 +95,8 @@ class CardPage:
     grace_until: datetime | None
     validity_days: int | None
     validity_from: str
+    grace_days: int
+    extension_days: int | None
     locked_at: datetime | None
     locked_by: str | None
     lock_reason: str | None
@@ -159,10 +107,24 @@ class CardPage:
     shipped_at: datetime | None
     sold_at: datetime | None
     activated_at: datetime | None
+    reseller_price: int | None
     concurrency: int
+    live_calls: int
     binding: str
     max_bound: int
+    auto_bind: bool
+    pinless: bool
     bound: tuple[str, ...]
+    bindings: tuple[BoundCaller, ...]
+    post_call_fee: int
+    maintenance_fee: int
+    maintenance_days: int | None
+    next_fee_at: datetime | None
+    auto_recharge: tuple[str, ...]
+    known_phones: int
+    known_browsers: int
+    replaced_by: str | None
+    replaces: str | None
     live: tuple[LiveCall, ...]
     calls: tuple[CallLine, ...]
     older_calls: tuple[datetime, int] | None
@@ -194,8 +156,9 @@ def card_page(
     known = house.current(db)
     with db.begin() as session:
         statement = (
-            select(Card, Batch, Deck.name, Reseller.name, SettingsHead.revision)
+            select(Card, Batch, Deck.name, Reseller.name, DestinationRules.name, SettingsHead.revision)
             .join(Batch, Card.batch_id == Batch.id)
+            .join(DestinationRules, Card.destination_rules_id == DestinationRules.id)
             .outerjoin(Deck, Card.deck_id == Deck.id)
             .outerjoin(Reseller, Card.reseller_id == Reseller.id)
             .outerjoin(SettingsHead, SettingsHead.id == 1)
@@ -204,21 +167,27 @@ def card_page(
         row = session.execute(statement).one_or_none()
         if row is None:
             return None
-        card, batch, deck, reseller, revision = row
-        entries = _entries(session, card_id, entries_before)
-        calls = _calls(session, card_id, calls_before)
-        others = _other_sides(session, card_id, entries)
-        names = actor_names(session, (card.locked_by, card.damaged_by, *(entry.actor for entry in entries)))
-        bound = session.scalars(
-            select(Binding.caller).where(Binding.card_id == card_id).order_by(Binding.created_at)
+        card, batch, deck, reseller, rules, revision = row
+        bound = list(
+            session.scalars(
+                select(Binding).where(Binding.card_id == card_id).order_by(Binding.created_at, Binding.caller)
+            )
         )
-        lists: dict[str, Any] = {
-            "bound": tuple(bound),
-            "live": _live(session, card_id),
-            "calls": tuple(calls[:PAGE]),
-            "older_calls": (calls[PAGE - 1].ended_at, calls[PAGE - 1].id) if len(calls) > PAGE else None,
-            "entries": tuple(_entry_line(entry, names, others) for entry in entries[:PAGE]),
-            "older_entries": entries[PAGE - 1].id if len(entries) > PAGE else None,
+        actors = (card.locked_by, card.damaged_by, *(one.created_by for one in bound))
+        names = actor_names(session, actors)
+        calls, older_calls = lines.calls_page(session, card_id, calls_before)
+        entries, older_entries = lines.entries_page(session, card_id, entries_before)
+        parts: dict[str, Any] = {
+            "bound": tuple(one.caller for one in bound),
+            "bindings": tuple(
+                BoundCaller(one.caller, one.pinless, one.created_at, names[one.created_by]) for one in bound
+            ),
+            "live": lines.live_calls(session, card_id),
+            "calls": calls,
+            "older_calls": older_calls,
+            "entries": entries,
+            "older_entries": older_entries,
+            **_around(session, card_id),
         }
     zone = (known if known.revision == revision else house.refresh(db)).zone
     return CardPage(
@@ -233,15 +202,41 @@ def card_page(
         denomination=batch.denomination,
         deck=deck,
         reseller=reseller,
+        rules=rules,
         grace_until=grace_end(card.expires_at, batch.grace_days, zone) if card.expires_at else None,
-        locked_by=_named(names, card.locked_by),
-        damaged_by=_named(names, card.damaged_by),
-        **_same(batch, "validity_days", "validity_from", "binding", "max_bound"),
-        **_same(card, "currency", "balance", "held", "concurrency", "lock_reason", "damage_reason"),
-        **_same(card, "created_at", "released_at", "first_used_at", "expires_at", "locked_at", "damaged_at"),
-        **_same(card, "printed_at", "shipped_at", "sold_at", "activated_at"),
-        **lists,
+        locked_by=names.get(card.locked_by or ""),
+        damaged_by=names.get(card.damaged_by or ""),
+        **same(batch, *_OF_BATCH),
+        **same(card, *_OF_CARD),
+        **parts,
     )
+
+
+_OF_BATCH = (
+    *("validity_days", "validity_from", "grace_days", "extension_days", "binding", "max_bound", "auto_bind"),
+    *("pinless", "post_call_fee", "maintenance_fee", "maintenance_days", "language"),
+)
+_OF_CARD = (
+    *("currency", "balance", "held", "concurrency", "live_calls", "deck_id", "reseller_id", "reseller_price"),
+    *("created_at", "released_at", "first_used_at", "expires_at", "locked_at", "lock_reason", "damaged_at"),
+    *("damage_reason", "printed_at", "shipped_at", "sold_at", "activated_at", "next_fee_at"),
+)
+
+
+def calls_of(
+    db: Database, serial: str, before: tuple[datetime, int] | None
+) -> tuple[tuple[CallLine, ...], tuple[datetime, int] | None]:
+    """One page of a card's calls, and where the next begins. Raises `InvalidInput` ("bad_serial")."""
+    card_id = card_id_of(serial)
+    with db.begin() as session:
+        return lines.calls_page(session, card_id, before)
+
+
+def entries_of(db: Database, serial: str, before: int | None) -> tuple[tuple[EntryLine, ...], int | None]:
+    """One page of a card's ledger, and where the next begins. Raises `InvalidInput` ("bad_serial")."""
+    card_id = card_id_of(serial)
+    with db.begin() as session:
+        return lines.entries_page(session, card_id, before)
 
 
 def find_cards(db: Database, digits: str) -> tuple[Match, ...]:
@@ -266,104 +261,29 @@ def find_cards(db: Database, digits: str) -> tuple[Match, ...]:
     return tuple(found)
 
 
-def actor_names(session: Session, actors: Iterable[str | None]) -> dict[str, str]:
-    """Names that people know for actors such as `staff:3` or `switch:2`, by actor."""
-    wanted = {actor for actor in actors if actor}
-    names = {"system": "Cardtone", "console": "the command line"}
-    tables: tuple[tuple[str, Any], ...] = (("staff", Staff), ("switch", Switch), ("reseller", ResellerPerson))
-    for kind, table in tables:
-        ids = [int(actor[len(kind) + 1 :]) for actor in wanted if actor.startswith(f"{kind}:")]
-        if ids:
-            for row in session.execute(select(table.id, table.name).where(table.id.in_(ids))):
-                names[f"{kind}:{row.id}"] = f"{kind} {row.name}" if kind == "switch" else row.name
-    return {actor: names.get(actor, actor) for actor in wanted}
-
-
-def _named(names: dict[str, str], actor: str | None) -> str | None:
-    return None if actor is None else names[actor]
-
-
-def _same(row: Any, *fields: str) -> dict[str, Any]:
-    return {field: getattr(row, field) for field in fields}
-
-
-def _entries(session: Session, card_id: int, before: int | None) -> list[LedgerEntry]:
-    statement = select(LedgerEntry).where(LedgerEntry.card_id == card_id)
-    if before is not None:
-        statement = statement.where(LedgerEntry.id < before)
-    return list(session.scalars(statement.order_by(LedgerEntry.id.desc()).limit(PAGE + 1)))
-
-
-def _other_sides(session: Session, card_id: int, entries: list[LedgerEntry]) -> dict[str, str]:
-    """Who was on the other side of transfers, vouchers and recharges from an account: by reference."""
-    asked: dict[str, set[int]] = {"transfer": set(), "payment": set()}
-    for entry in entries:
-        kind, _, number = entry.reference.partition(":")
-        if kind in asked and number.isdecimal():
-            asked[kind].add(int(number))
-    found = {}
-    if asked["transfer"]:
-        for move in session.scalars(select(CardTransfer).where(CardTransfer.id.in_(asked["transfer"]))):
-            other = move.to_id if move.from_id == card_id else move.from_id
-            found[f"transfer:{move.id}"] = serial_of(other)
-    if asked["payment"]:
-        paid = select(Payment, Account.name).outerjoin(Account, Payment.account_id == Account.id)
-        for payment, account in session.execute(paid.where(Payment.id.in_(asked["payment"]))):
-            if payment.voucher_id is not None:
-                other = payment.card_id if payment.voucher_id == card_id else payment.voucher_id
-                found[f"payment:{payment.id}"] = serial_of(other)
-            elif account is not None:
-                found[f"payment:{payment.id}"] = account
-    return found
-
-
-def _entry_line(entry: LedgerEntry, names: dict[str, str], others: dict[str, str]) -> EntryLine:
-    # A bonus is the operator's gift, whoever paid for the rest.
-    return EntryLine(
-        actor=names[entry.actor],
-        other=None if entry.kind == "bonus" else others.get(entry.reference),
-        **_same(entry, "id", "at", "kind", "amount", "balance_after", "reference", "reason"),
+def _around(session: Session, card_id: int) -> dict[str, Any]:
+    """What other tables know of a card: rules that recharge it, sources known to it, what replaced it."""
+    rules = session.scalars(
+        select(AutoRechargeRule.name)
+        .join(AutoRechargeMember, AutoRechargeMember.rule_id == AutoRechargeRule.id)
+        .where(AutoRechargeMember.card_id == card_id, AutoRechargeRule.disabled_at.is_(None))
+        .order_by(AutoRechargeRule.name)
     )
-
-
-def _live(session: Session, card_id: int) -> tuple[LiveCall, ...]:
-    statement = select(Call, Switch.name).join(Switch, Call.switch_id == Switch.id)
-    rows = session.execute(statement.where(Call.card_id == card_id).order_by(Call.id.desc()).limit(PAGE))
-    fields = (field.name for field in dataclasses.fields(LiveCall) if field.name != "switch")
-    shared = tuple(fields)
-    return tuple(LiveCall(switch=switch, **_same(call, *shared)) for call, switch in rows)
-
-
-def _calls(session: Session, card_id: int, before: tuple[datetime, int] | None) -> list[CallLine]:
-    own = (CdrCorrection.card_id == Cdr.card_id) & (CdrCorrection.cdr_id == Cdr.id)
-    statement = (
-        select(Cdr, Switch.name, CdrCorrection)
-        .join(Switch, Cdr.switch_id == Switch.id)
-        .outerjoin(CdrCorrection, own)
-        .where(Cdr.card_id == card_id)
+    kind = func.split_part(KnownSource.source, ":", 1)
+    known: dict[str, int] = dict(
+        session.execute(select(kind, func.count()).where(KnownSource.card_id == card_id).group_by(kind)).all()
     )
-    if before is not None:
-        statement = statement.where(tuple_(Cdr.ended_at, Cdr.id) < tuple_(*before))
-    rows = session.execute(statement.order_by(Cdr.ended_at.desc(), Cdr.id.desc()).limit(PAGE + 1))
-    return [_call_line(cdr, switch, correction) for cdr, switch, correction in rows]
-
-
-_SHARED = tuple(
-    field.name
-    for field in dataclasses.fields(CallLine)
-    if field.name not in ("switch", "flags", "correction")
-)
-_CORRECTED = ("duration_ms", "duration_s", "billed_s", "cost", "charged", "balance_after", "cause")
-
-
-def _call_line(cdr: Cdr, switch: str, correction: CdrCorrection | None) -> CallLine:
-    line = CallLine(switch=switch, flags=tuple(cdr.flags), **_same(cdr, *_SHARED))
-    if correction is None:
-        return line
-    corrected = dataclasses.replace(
-        line,
-        ended_at=correction.at,
-        flags=tuple(correction.flags),
-        **_same(correction, *_CORRECTED),
+    by = session.scalar(select(Replacement.new_id).where(Replacement.old_id == card_id))
+    of = session.scalar(
+        select(Replacement.old_id)
+        .where(Replacement.new_id == card_id)
+        .order_by(Replacement.at.desc())
+        .limit(1)
     )
-    return dataclasses.replace(line, correction=corrected)
+    return {
+        "auto_recharge": tuple(rules),
+        "known_phones": known.get("caller", 0),
+        "known_browsers": known.get("browser", 0),
+        "replaced_by": None if by is None else serial_of(by),
+        "replaces": None if of is None else serial_of(of),
+    }

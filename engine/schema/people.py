@@ -196,6 +196,13 @@ class AuditRow(Base):
             text("coalesce(data ->> 'line', data ->> 'address')"),
             postgresql_where=text("action IN ('staff.log_in', 'reseller_person.log_in')"),
         ),
+        # The acts on ranges of serials by the cards that they were about.
+        Index(
+            "ix_audit_ranges",
+            text("int8range(CAST(substr(subject, 7, 10) AS bigint), CAST(substr(subject, 19, 10) AS bigint), '[]')"),
+            postgresql_using="gist",
+            postgresql_where=text("subject ~ '^cards:[0-9]{11}-[0-9]{11}$'"),
+        ),
     )
 
 

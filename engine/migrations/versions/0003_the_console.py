@@ -36,7 +36,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["staff_id"], ["staff.id"], name=op.f("fk_saved_view_staff_id_staff")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_saved_view")),
     )
-    op.create_index(op.f("ix_saved_view_staff_id_page_name"), "saved_view", ["staff_id", "page", "name"], unique=True)
+    op.create_index(
+        op.f("ix_saved_view_staff_id_page_name"), "saved_view", ["staff_id", "page", "name"], unique=True
+    )
     op.create_table(
         "export_template",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -68,13 +70,23 @@ def upgrade() -> None:
         sa.Column("replayed_s", sa.BigInteger(), nullable=False),
         sa.Column("replayed", sa.BigInteger(), nullable=False),
         sa.Column("unrated", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["work_id"], ["work.id"], name=op.f("fk_replay_line_work_id_work")),
+        sa.ForeignKeyConstraint(
+            ["work_id"], ["work.id"], name=op.f("fk_replay_line_work_id_work"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("work_id", "destination_name", name=op.f("pk_replay_line")),
     )
     op.add_column("deck", sa.Column("buy_deck_id", sa.BigInteger(), nullable=True))
     op.create_foreign_key(op.f("fk_deck_buy_deck_id_deck"), "deck", "deck", ["buy_deck_id"], ["id"])
     op.create_check_constraint(op.f("ck_deck_buy_deck"), "deck", "buy_deck_id <> id")
     op.add_column("staff", sa.Column("timezone", sa.Text(), nullable=True))
+    op.create_index(
+        "ix_audit_ranges",
+        "audit",
+        [sa.text("int8range(CAST(substr(subject, 7, 10) AS bigint), CAST(substr(subject, 19, 10) AS bigint), '[]')")],
+        unique=False,
+        postgresql_using="gist",
+        postgresql_where=sa.text("subject ~ '^cards:[0-9]{11}-[0-9]{11}$'"),
+    )
 
 
 def downgrade() -> None:
