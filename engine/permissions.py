@@ -36,6 +36,8 @@ _TILL = (ADMIN, OPERATOR, OWNER, CLERK)
 PERMISSIONS: dict[str, frozenset[str]] = {
     name: frozenset(roles)
     for name, roles in {
+        # one's own log-in
+        "me.see": _ALL,
         # looking
         "cards.see": _ALL,
         "calls.see": _ALL,
@@ -108,6 +110,10 @@ PERMISSIONS: dict[str, frozenset[str]] = {
         "stock.recharge": (OWNER, CLERK),
         # rates and calls
         "deck.import": _RUN,
+        "deck.change": _RUN,
+        "deck.set_buy_deck": _RUN,
+        "deck.replay": (ADMIN, OPERATOR, FINANCE),
+        "deck.cancel_replay": (ADMIN, OPERATOR, FINANCE),
         "destination_group.set": _RUN,
         "destination_group.remove": _RUN,
         "destination_rules.add": _RUN,

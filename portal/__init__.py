@@ -27,6 +27,7 @@ from portal import (
     errors,
     formats,
     installation,
+    notices,
     operator,
     requestlog,
     security,
@@ -62,7 +63,7 @@ def create_app(config: Config | None = None) -> Flask:
     theme.init_app(app)
     operator.init_app(app)
     switch_api.init_app(app)
-    app.jinja_env.globals["current_user"] = current_user
+    app.jinja_env.globals.update(current_user=current_user, told_notices=notices.notices)
     app.jinja_env.globals["ui"] = app.jinja_env.get_template("ui.html").module
 
     @app.get("/")

@@ -3,14 +3,55 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection
+from datetime import UTC, date, datetime, timedelta
 
 from flask import abort, request
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+MOST_CHARACTERS = 200
+_FIRST_YEAR, _LAST_YEAR = 1970, 2200
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _KEY = re.compile(r"[0-9]{1,18}", re.ASCII)
 _PLACE = re.compile(r"([0-9]{1,18})-([0-9]{1,18})", re.ASCII)
+
+
+def words(name: str) -> str | None:
+    """Text that somebody typed, without spaces around it; None where there is none."""
+    text = request.args.get(name, "").strip()
+    if len(text) > MOST_CHARACTERS or not text.isprintable():
+        abort(400)
+    return text or None
+
+
+def choice(name: str, allowed: Collection[str], default: str | None = None) -> str | None:
+    """One of `allowed`; `default` where the argument is missing or empty."""
+    text = request.args.get(name) or None
+    if text is not None and text not in allowed:
+        abort(400)
+    return default if text is None else text
+
+
+def flag(name: str) -> bool:
+    """Whether a checkbox of a form is ticked."""
+    return request.args.get(name, "") not in ("", "0")
+
+
+def day(name: str) -> date | None:
+    """A day, as `2026-05-31`; None where there is none."""
+    text = words(name)
+    if text is None:
+        return None
+    if not _DAY.fullmatch(text):
+        abort(400)
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        abort(400)
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        abort(400)
+    return found
 
 
 def key(name: str) -> int | None:

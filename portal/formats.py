@@ -28,6 +28,7 @@ def init_app(app: Flask) -> None:
         money=money,
         roughly=roughly,
         serial=serial,
+        shown_as=shown_as,
         signed=signed,
         until=until,
         when=when,
@@ -50,6 +51,11 @@ def money(micros: int, currency: str) -> Markup:
 def signed(micros: int, places: int = 2) -> str:
     """An amount as a change: `+5.00`, `−0.25`."""
     return f"+{amount(micros, places)}" if micros > 0 else amount(micros, places)
+
+
+def shown_as(value: int, form: str) -> str:
+    """A figure of a chart: a `count`, an `amount` of micro-units, or a `duration` in seconds."""
+    return {"count": count, "amount": amount, "duration": duration}[form](value)
 
 
 def count(number: int) -> str:

@@ -8,9 +8,11 @@ itself by its key instead and uses no cookie.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any, TypeVar
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from flask_wtf.csrf import CSRFError, CSRFProtect
 
 from portal.installation import installation
@@ -39,8 +41,11 @@ HEADERS = {
 HSTS = "max-age=31536000; includeSubDomains"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
 MAX_FORM_BYTES = 1_000_000
+MAX_FILE_BYTES = 21_000_000
+"""What a page that takes files accepts in all: a file of 20 MB and its form."""
 
 _csrf = CSRFProtect()
+V = TypeVar("V", bound=Callable[..., Any])
 
 
 def init_app(app: Flask, *, secure: bool) -> None:
@@ -55,6 +60,7 @@ def init_app(app: Flask, *, secure: bool) -> None:
         SESSION_REFRESH_EACH_REQUEST=False,  # its row decides how long it lasts
         PERMANENT_SESSION_LIFETIME=timedelta(hours=12),
         MAX_CONTENT_LENGTH=MAX_FORM_BYTES,
+        MAX_FORM_MEMORY_SIZE=MAX_FORM_BYTES,
         WTF_CSRF_CHECK_DEFAULT=False,  # `guard_writes` decides, so that there is one place
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session
         WTF_CSRF_SSL_STRICT=False,  # asks for a Referer, which our own pages withhold; Sec-Fetch-Site is asked instead
@@ -79,8 +85,17 @@ def is_api(path: str) -> bool:
     return path.startswith("/api/") or path in ("/healthz", "/readyz")
 
 
+def takes_files(view: V) -> V:
+    """Let a view accept forms as large as `MAX_FILE_BYTES`. Stands beneath its route."""
+    view.takes_files = True  # type: ignore[attr-defined]
+    return view
+
+
 def guard_writes() -> None:
     """Refuse a write that another site caused or that lacks the session's token. Raises `CSRFError`."""
+    # Before the form is read, which the token is a part of.
+    if getattr(current_app.view_functions.get(request.endpoint or ""), "takes_files", False):
+        request.max_content_length = MAX_FILE_BYTES
     if request.method in SAFE_METHODS or request.endpoint is None or is_api(request.path):
         return
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):

@@ -34,6 +34,7 @@ class Person:
     name: str
     role: str
     reseller_id: int | None = None
+    timezone: str | None = None
 
     is_authenticated = True
     is_active = True
@@ -75,11 +76,19 @@ def find_person(_request: Request) -> Person | None:
 
 def _find_staff(staff_id: int) -> Person | None:
     identity = staff.find_staff(db(), staff_id)
-    return None if identity is None else Person(STAFF, identity.id, identity.name, identity.role)
+    if identity is None:
+        return None
+    return Person(STAFF, identity.id, identity.name, identity.role, timezone=identity.timezone)
 
 
 _FINDERS: dict[str, Callable[[int], Person | None]] = {STAFF: _find_staff}
 """Who a session's subject is, for each realm that has pages."""
+
+
+def actor() -> Actor:
+    """Who is logged in, as the engine's commands take them; only where somebody is."""
+    found: Actor = current_user.actor
+    return found
 
 
 def known_person() -> Person | None:

@@ -14,7 +14,7 @@ _YEAR_S = 365 * 24 * 3600
 
 def init_app(app: Flask) -> None:
     """Take the choice at `/theme`, and give templates `theme()` and `this_page()`."""
-    app.jinja_env.globals.update(theme=theme, this_page=this_page)
+    app.jinja_env.globals.update(theme=theme, this_page=this_page, this_path=this_path)
 
     @app.post("/theme")
     def choose_theme() -> ResponseReturnValue:
@@ -41,3 +41,8 @@ def theme() -> str:
 def this_page() -> str:
     """The address to come back to: this page where it can be asked for again, else the start."""
     return this_address() or "/"
+
+
+def this_path() -> str:
+    """The address that a form of this page is sent to: its path and what stands behind the `?`."""
+    return request.full_path.rstrip("?")

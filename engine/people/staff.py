@@ -26,13 +26,17 @@ FIRST_LOGIN = "admin"
 
 @dataclass(frozen=True, slots=True)
 class StaffIdentity:
-    """Somebody who may work here. `proof`: what they proved when they logged in, which opens a session."""
+    """Somebody who may work here, and their own time zone, if any.
+
+    `proof`: what they proved when they logged in, which opens a session.
+    """
 
     id: int
     login: str
     name: str
     role: str
     proof: bytes = field(default=b"", repr=False, compare=False)
+    timezone: str | None = None
 
     @property
     def actor(self) -> Actor:
@@ -45,7 +49,7 @@ def _let_in(_session: Session, row: Staff) -> bool:
 
 
 def _identity(row: Staff, proof: bytes = b"") -> StaffIdentity:
-    return StaffIdentity(row.id, row.login, row.name, row.role, proof)
+    return StaffIdentity(row.id, row.login, row.name, row.role, proof, row.timezone)
 
 
 REALM = Realm("staff", "staff", Staff, _identity, _let_in)
@@ -87,9 +91,9 @@ def find_staff(db: Database, staff_id: int) -> StaffIdentity | None:
     """Somebody by id, None where they don't exist or are disabled: for each request of a session."""
     with db.connection() as conn:
         row = conn.execute(
-            "SELECT id, login, name, role FROM staff WHERE id = %s AND disabled_at IS NULL", (staff_id,)
+            "SELECT id, login, name, role, timezone FROM staff WHERE id = %s AND disabled_at IS NULL", (staff_id,)
         ).fetchone()
-    return None if row is None else StaffIdentity(row.id, row.login, row.name, row.role)
+    return None if row is None else _identity(row)
 
 
 def named(db: Database, login: str) -> StaffIdentity:

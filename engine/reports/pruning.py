@@ -13,7 +13,7 @@ from typing import Any
 
 from psycopg import sql
 
-from engine import settings
+from engine import settings, uploads
 from engine.db import Database
 from engine.errors import EngineUnavailable
 from engine.migrations.partitions import month_start
@@ -37,6 +37,7 @@ def prune(db: Database, now: datetime) -> dict[str, int]:
         "tries": _delete(db, _TRIES, tries_before),
         "work": _delete(db, _WORK, over_before),
         "runs": _delete(db, _RUNS, over_before),
+        "uploads": _delete(db, _UPLOADS, now - uploads.KEPT),
         "answers": _delete(db, _ANSWERS, now - timedelta(days=ANSWERS_DAYS)),
     }
 
@@ -66,6 +67,9 @@ _RUNS = """
             AND EXISTS (SELECT 1 FROM job_run later WHERE later.job = r.job AND later.due_at > r.due_at)
         LIMIT %(chunk)s
     )
+"""
+_UPLOADS = """
+    DELETE FROM upload WHERE id IN (SELECT id FROM upload WHERE created_at < %(before)s LIMIT %(chunk)s)
 """
 _ANSWERS = """
     DELETE FROM idempotent_request WHERE (scope, key) IN (

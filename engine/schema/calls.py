@@ -234,11 +234,11 @@ class CallReview(Base):
 class ReplayLine(Base):
     """What a replay of calls found for one destination: what they brought, and what they would have at other rates.
 
-    `charged` and `replayed` in micro-units of the deck's currency. `unrated`: calls for which the other rates have none.
+    `charged` and `replayed` in micro-units of the deck's currency. `unrated`: calls without a rate among them.
     """
 
     __tablename__ = "replay_line"
-    work_id: Mapped[BigId] = mapped_column(ForeignKey("work.id"), primary_key=True)
+    work_id: Mapped[BigId] = mapped_column(ForeignKey("work.id", ondelete="CASCADE"), primary_key=True)
     destination_name: Mapped[Name] = mapped_column(primary_key=True)
     calls: Mapped[int]
     billed_s: Mapped[BigId]

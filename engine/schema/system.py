@@ -30,7 +30,7 @@ class SettingsHead(Base):
 
 
 class Upload(Base):
-    """A file that somebody sent and has not confirmed yet: sealed by the master key, for its sender alone, for a day."""
+    """A file that somebody sent and has not confirmed yet: sealed by the master key, for its sender, for a day."""
 
     __tablename__ = "upload"
     id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)

@@ -1,11 +1,11 @@
-"""The operator's console. So far: log in and out, the batches with their progress, a card with its money and calls."""
+"""The console, a package for each section of its rail; `console.py` is its door and rail, `act.py` its way to act."""
 
 from __future__ import annotations
 
 from flask import Flask
 
 from portal.operator import batches, cards, entry, words
-from portal.operator.console import console, sections
+from portal.operator.console import console, may, sections
 
 __all__ = ["batches", "cards", "entry", "init_app"]
 
@@ -13,5 +13,5 @@ __all__ = ["batches", "cards", "entry", "init_app"]
 def init_app(app: Flask) -> None:
     """Add the console to an app."""
     words.init_app(app)
-    app.jinja_env.globals["console_sections"] = sections
+    app.jinja_env.globals.update(console_sections=sections, may=may)
     app.register_blueprint(console)

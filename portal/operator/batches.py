@@ -8,11 +8,12 @@ from flask.typing import ResponseReturnValue
 from engine.stock.queries import batch_list, batch_page
 from portal import arguments
 from portal.installation import db, now
-from portal.operator.console import console
+from portal.operator.console import console, needs
 from portal.respond import respond
 
 
 @console.get("/batches")
+@needs("batches.see")
 def batches() -> ResponseReturnValue:
     """Batches, newest first."""
     before = arguments.key("before")
@@ -22,6 +23,7 @@ def batches() -> ResponseReturnValue:
 
 
 @console.get("/batches/<int(max=9223372036854775807):batch_id>")
+@needs("batches.see")
 def batch(batch_id: int) -> ResponseReturnValue:
     """One batch. Its block `state` is what the list and this page ask for while it is being made."""
     found = batch_page(db(), batch_id, now())

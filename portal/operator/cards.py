@@ -10,7 +10,7 @@ from engine.cards.serials import card_id_of, serial_of
 from engine.errors import InvalidInput
 from portal import arguments
 from portal.installation import db, now
-from portal.operator.console import console
+from portal.operator.console import console, needs
 from portal.operator.forms import FindForm
 from portal.respond import go_to, respond
 
@@ -21,6 +21,7 @@ NOT_FOUND = (
 
 
 @console.get("/find")
+@needs("cards.see")
 def find() -> ResponseReturnValue:
     """The form; with `?serial=` straight to the card. Addresses are no place for numbers: none is looked for here."""
     serial = request.args.get("serial")
@@ -33,6 +34,7 @@ def find() -> ResponseReturnValue:
 
 
 @console.post("/find")
+@needs("cards.see")
 def find_post() -> ResponseReturnValue:
     """Look typed digits up as serial and as number."""
     form = FindForm()
@@ -47,6 +49,7 @@ def find_post() -> ResponseReturnValue:
 
 
 @console.get("/cards/<serial>")
+@needs("cards.see")
 def card(serial: str) -> ResponseReturnValue:
     """A card: what it is, why it is so, its calls explained, its ledger."""
     calls, entries = arguments.place("calls"), arguments.key("entries")

@@ -16,7 +16,7 @@ from engine.vault import Secret
 from portal import sessions
 from portal.formats import duration
 from portal.installation import db, installation, now
-from portal.operator.console import console
+from portal.operator.console import console, needs
 from portal.operator.forms import CodeForm, LogInForm
 from portal.respond import go_to, inner_path, respond
 from portal.security import client_address
@@ -105,6 +105,7 @@ def _refused(template: str, form: LogInForm | CodeForm, refusal: Refusal, no: st
 
 
 @console.post("/log-out")
+@needs("me.see")
 def log_out() -> ResponseReturnValue:
     """End this log-in."""
     sessions.log_out()

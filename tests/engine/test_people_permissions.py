@@ -25,6 +25,7 @@ from tests.scenes import NOW
 ENGINE = Path(__file__).parents[2] / "engine"
 
 ARGUED = {
+    "uploads.keep": "what its sender has not confirmed yet, for nobody else and for a day",
     "bulk.runs.confirm": "calls the command of its verb, bulk.lock and the like",
     "calls.settlement.settle": "a step of the switch's end of a call and of the command call.end",
     "stock.shredding.shred_due": "the timetable's, by the rule of the house",

@@ -82,7 +82,11 @@ def upgrade() -> None:
     op.create_index(
         "ix_audit_ranges",
         "audit",
-        [sa.text("int8range(CAST(substr(subject, 7, 10) AS bigint), CAST(substr(subject, 19, 10) AS bigint), '[]')")],
+        [
+            sa.text(
+                "int8range(CAST(substr(subject, 7, 10) AS bigint), CAST(substr(subject, 19, 10) AS bigint), '[]')"
+            )
+        ],
         unique=False,
         postgresql_using="gist",
         postgresql_where=sa.text("subject ~ '^cards:[0-9]{11}-[0-9]{11}$'"),
