@@ -225,6 +225,22 @@ DECKS: Sentences = {
         "Nothing was imported: the file has problems.",
     ),
     "deck_version_not_found": "There is no such version of a deck.",
+    "deck_moved_on": "Somebody changed the deck {deck} since you looked at it; look at what would change again.",
+    "change_missing": "Say by how much the prices change: a percentage, an amount, or both.",
+    "change_percent_far": "The percentage must be between -100 and 1,000.",
+    "change_fits_nothing": "No rate of the deck fits this.",
+    "change_does_nothing": "No price would change; perhaps the change is lost in the rounding.",
+    "price_too_large": "A price would be larger than any call could be charged.",
+    "buy_deck_itself": "A deck can't buy at its own prices; choose another.",
+    "buy_deck_currency": "The buy deck is in {found}, but the prices to compare are in {currency}.",
+    "buy_deck_missing": (
+        "The deck {deck} names no buy deck that has rates; name one first.",
+        "There is no buy deck with rates; name one first.",
+    ),
+    "replay_not_found": "There is no such replay.",
+    "period_reversed": "The period ends before it begins.",
+    "period_too_long": "The period is too long; {days} days at most.",
+    "period_in_future": "The period has not begun yet.",
     "effective_from_past": (
         "The deck can't be in force from {value}, which has passed; leave the date out to use it from now on."
     ),

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, cast
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg
-from psycopg.rows import tuple_row
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from engine import idempotency
 from engine.actor import Actor
+from engine.calls.deckdiff import (
+    ADDED,
+    REMOVED,
+    Comparison,
+    compare,
+    driver,
+    stored_rates,
+)
 from engine.calls.deckfile import DeckFile, DeckRow, read_deck
+from engine.calls.deckmerge import late, merged_rates
 from engine.calls.deckversions import instant, version_in_force
 from engine.calls.rating import MAX_PRECISION, ROUNDINGS
-from engine.db import Database
+from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput
 from engine.money import parse_currency
 from engine.names import checked_name, tidied
@@ -28,7 +38,9 @@ from engine.schema import Deck, DeckVersion
 
 LAST_YEAR = 2100
 _DEFAULTS = {"precision": 4, "rounding": "half_up", "timezone": "UTC"}
-_COLUMNS = DeckRow._fields[1:]
+MOST_SHOWN = 100
+"""Changes of each kind that an import's answer holds; all are counted."""
+
 _TYPES = (
     ("version_id", "int8"),
     ("prefix", "varchar"),
@@ -44,8 +56,8 @@ _TYPES = (
     ("from_time", "time"),
     ("to_time", "time"),
 )
+_SCOPE = "deck.import"
 _COPY = f"COPY deck_rate ({', '.join(name for name, _ in _TYPES)}) FROM STDIN (FORMAT BINARY)"
-_READ = f"SELECT {', '.join(_COLUMNS)} FROM deck_rate WHERE version_id = %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +65,14 @@ class DeckImport:
     """What an import did, or with `dry_run` would do. `version_id` is None where nothing was written.
 
     `added`, `changed`, `removed` and `unchanged` count prefixes against the version it takes the place of (none for a
-    `new_deck`). `until`: a version imported before takes its place then. `file` holds the rates that were read, the
-    columns they were read from, and every problem, warning and note.
+    `new_deck`); `comparison` has the first of each. `total`: rates of the version, more than the file's where that was
+    `merged`. `late`: prefixes whose rates all begin later than the version. `until`: a version imported before takes
+    its place then. `file` holds the rates that were read, the columns they were read from, and every problem, warning
+    and note.
     """
 
     deck: str
+    deck_id: int | None
     currency: str
     precision: int
     rounding: str
@@ -66,16 +81,41 @@ class DeckImport:
     version_id: int | None
     effective_from: datetime
     until: datetime | None
-    added: int
-    changed: int
-    removed: int
-    unchanged: int
+    merged: bool
+    total: int
+    late: int
+    comparison: Comparison
     file: DeckFile
 
     @property
     def rates(self) -> int:
         """How many rates were read."""
         return len(self.file.rows)
+
+    @property
+    def added(self) -> int:
+        """Prefixes that there were not before."""
+        return self.comparison.counts[ADDED]
+
+    @property
+    def changed(self) -> int:
+        """Prefixes whose rates are not as before."""
+        return self.comparison.changed
+
+    @property
+    def removed(self) -> int:
+        """Prefixes that will have no rate of their own any more."""
+        return self.comparison.counts[REMOVED]
+
+    @property
+    def unchanged(self) -> int:
+        """Prefixes with the very rates that they had."""
+        return self.comparison.unchanged
+
+    @property
+    def thins(self) -> bool:
+        """Whether so much goes (a tenth of the prefixes or more) that it may be a partial sheet, sent by mistake."""
+        return self.removed > 0 and self.removed * 10 >= self.comparison.before
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +146,8 @@ def import_deck(
     timezone: str | None = None,
     mapping: Mapping[str, str] | None = None,
     delimiter: str | None = None,
+    merge: bool = False,
+    key: str | None = None,
     dry_run: bool = False,
 ) -> DeckImport:
     """Read a rate sheet (CSV or XLSX) into a new version of a deck, in force from `effective_from` (default: now).
@@ -113,23 +155,24 @@ def import_deck(
     A day begins at midnight in the deck's zone, where a time without a zone is meant too.
     The deck is made where there is none of that name. `precision` (decimals of a charge), `rounding` and `timezone`
     may be left out: they are the deck's own, or for a new deck 4, half_up and UTC. `mapping` ({field: column name}) and
-    `delimiter` overrule what is found out from the file. With `dry_run` nothing is written and the problems are in
-    the answer; otherwise any bad row refuses the whole file.
+    `delimiter` overrule what is found out from the file. The file is the whole deck; with `merge` it is a part of one:
+    see `merged_rates`. With `dry_run` nothing is written and the problems are in the answer; otherwise any bad row
+    refuses the whole file. The same `key` counts once.
 
     Raises `InvalidInput` (deck_file_refused with `problems`; effective_from_past, effective_from_far, bad_precision,
     bad_rounding, unknown_zone, the codes of `AmountError` and of `checked_name`), `Conflict` (deck_currency_fixed,
-    deck_settings_fixed).
+    deck_settings_fixed, key_reused).
     """
     asked = {"precision": precision, "rounding": rounding, "timezone": timezone}
     _check_settings(asked)
     name, currency = checked_name(name), parse_currency(currency, field="currency")
     with db.begin() as session:
         terms = _terms(session, name, currency, asked)
-    start = _checked_start(effective_from, ZoneInfo(terms.timezone), now)
+    start = checked_start(effective_from, ZoneInfo(terms.timezone), now)
     file = read_deck(data, zone=terms.timezone, currency=currency, mapping=mapping, delimiter=delimiter)
     if dry_run:
         with db.begin() as session:
-            return _told(session, terms, file, start, None)
+            return _told(session, terms, file, start, merge, None)
     if file.problems:
         raise InvalidInput(
             "deck_file_refused",
@@ -138,17 +181,49 @@ def import_deck(
             count=len(file.problems),
             problems=file.problems,
         )
+    facts = [
+        name,
+        currency,
+        hashlib.sha256(data).hexdigest(),
+        str(effective_from),
+        asked,
+        file.mapping,
+        merge,
+    ]
+    order = _Order(terms, file, start, merge, _source(filename), key, idempotency.fingerprint(*facts))
+    return _write(db, order, asked, actor, now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A file that was read and is to be written."""
+
+    terms: _Terms
+    file: DeckFile
+    start: datetime
+    merge: bool
+    source: str
+    key: str | None
+    facts: bytes
+
+
+@reruns
+def _write(db: Database, order: _Order, asked: Mapping[str, Any], actor: Actor, now: datetime) -> DeckImport:
+    key = order.key or idempotency.new_key()
     with db.begin() as session:
-        terms = _make_sure(session, terms, asked, actor, now)
+        first = idempotency.claim(session, _SCOPE, key, order.facts, now)
+        if first is not None:
+            return _as_before(session, order, first)
+        terms = _make_sure(session, order.terms, asked, actor, now)
         version = DeckVersion(
             deck_id=terms.deck_id,
-            effective_from=start,
-            source=_source(filename),
-            rates=len(file.rows),
+            effective_from=order.start,
+            source=order.source,
+            rates=0,  # until they are counted, in this transaction
             created_by=str(actor),
             created_at=now,
         )
-        told = _told(session, terms, file, start, version)
+        told = _told(session, terms, order.file, order.start, order.merge, version)
         audit.record(
             session,
             actor,
@@ -158,16 +233,42 @@ def import_deck(
             name=terms.name,
             version=told.version_id,
             source=version.source,
-            effective_from=start.isoformat(),
-            rates=told.rates,
+            effective_from=order.start.isoformat(),
+            rates=told.total,
             added=told.added,
             changed=told.changed,
             removed=told.removed,
+            merged=told.merged,
         )
+        kept = {"version": told.version_id, "counts": told.comparison.counts, "unchanged": told.unchanged}
+        idempotency.keep(session, _SCOPE, key, kept)
     return told
 
 
-def _checked_start(wanted: date | None, zone: ZoneInfo, now: datetime) -> datetime:
+def _as_before(session: Session, order: _Order, first: Mapping[str, Any]) -> DeckImport:
+    """The answer that this key got before."""
+    version = session.get_one(DeckVersion, first["version"])
+    deck = session.get_one(Deck, version.deck_id)
+    return DeckImport(
+        deck=deck.name,
+        deck_id=deck.id,
+        currency=deck.currency,
+        precision=deck.precision,
+        rounding=deck.rounding,
+        timezone=deck.timezone,
+        new_deck=False,
+        version_id=version.id,
+        effective_from=version.effective_from,
+        until=_next_start(session, deck.id, version.effective_from),
+        merged=order.merge,
+        total=version.rates,
+        late=0,
+        comparison=Comparison(dict(first["counts"]), first["unchanged"], ()),
+        file=order.file,
+    )
+
+
+def checked_start(wanted: date | None, zone: ZoneInfo, now: datetime) -> datetime:
     """A version may not begin in the past: what was in force then would change after the fact."""
     if wanted is None:
         return now
@@ -233,27 +334,22 @@ def _make_sure(
 
 
 def _told(
-    session: Session, terms: _Terms, file: DeckFile, start: datetime, version: DeckVersion | None
+    session: Session, terms: _Terms, file: DeckFile, start: datetime, merge: bool, version: DeckVersion | None
 ) -> DeckImport:
     """Compare the file with the version it takes the place of; and write it, where a `version` is given."""
-    link = _driver(session)
+    link = driver(session)
     before = None if terms.deck_id is None else version_in_force(session, terms.deck_id, start)
-    old = _by_prefix(_rates(link, before)) if before is not None else {}
-    new = _by_prefix(row[1:] for row in file.rows)
-    until = None
-    if terms.deck_id is not None:
-        until = session.scalar(
-            select(func.min(DeckVersion.effective_from)).where(
-                DeckVersion.deck_id == terms.deck_id, DeckVersion.effective_from > start
-            )
-        )
+    old = stored_rates(link, before) if before is not None else []
+    rows = merged_rates(old, file.rows, start) if merge else file.rows
+    until = None if terms.deck_id is None else _next_start(session, terms.deck_id, start)
     if version is not None:
+        version.rates = len(rows)
         session.add(version)
         session.flush()
-        _copy(link, version.id, file.rows)
-    changed = sum(new[prefix] != old[prefix] for prefix in new.keys() & old.keys())
+        _copy(link, version.id, rows)
     return DeckImport(
         deck=terms.name,
+        deck_id=terms.deck_id,
         currency=terms.currency,
         precision=terms.precision,
         rounding=terms.rounding,
@@ -262,38 +358,21 @@ def _told(
         version_id=None if version is None else version.id,
         effective_from=start,
         until=until,
-        added=len(new.keys() - old.keys()),
-        changed=changed,
-        removed=len(old.keys() - new.keys()),
-        unchanged=len(new.keys() & old.keys()) - changed,
+        merged=merge,
+        total=len(rows),
+        late=late(rows, start),
+        comparison=compare(old, rows, MOST_SHOWN),
         file=file,
     )
 
 
-def _driver(session: Session) -> psycopg.Connection[Any]:
-    """The psycopg connection under a session: in its transaction, for COPY and for rows without ceremony."""
-    return cast(psycopg.Connection[Any], session.connection().connection.driver_connection)
-
-
-def _rates(link: psycopg.Connection[Any], version_id: int) -> list[tuple[Any, ...]]:
-    with link.cursor(row_factory=tuple_row, binary=True) as cursor:
-        return cursor.execute(_READ, [version_id]).fetchall()
-
-
-def _by_prefix(rows: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
-    """What each prefix costs, in a form in which two versions can be compared: its one rate, or the set of several."""
-    found: dict[str, Any] = {}
-    days = _COLUMNS.index("days")
-    for row in rows:
-        if row[days] is not None:
-            row = (*row[:days], tuple(row[days]), *row[days + 1 :])
-        prefix, rate = row[0], row[1:]
-        others = found.get(prefix)
-        if others is None:
-            found[prefix] = rate
-        else:
-            found[prefix] = (others if isinstance(others, frozenset) else frozenset({others})) | {rate}
-    return found
+def _next_start(session: Session, deck_id: int, start: datetime) -> datetime | None:
+    """When a version of the deck that begins after `start` takes its place; None where there is none."""
+    return session.scalar(
+        select(func.min(DeckVersion.effective_from)).where(
+            DeckVersion.deck_id == deck_id, DeckVersion.effective_from > start
+        )
+    )
 
 
 def _copy(link: psycopg.Connection[Any], version_id: int, rows: Iterable[DeckRow]) -> None:

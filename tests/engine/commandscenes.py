@@ -20,7 +20,9 @@ from engine.actor import Actor
 from engine.bulk import runs
 from engine.bulk.orders import BulkOrder, Listed
 from engine.calls import access_numbers, destinations, ending
-from engine.calls.decks import import_deck
+from engine.calls.deckchange import PriceChange, change_deck
+from engine.calls.deckcosts import set_buy_deck
+from engine.calls.decks import find_deck, import_deck, version_in_force
 from engine.cards import binding, lifecycle
 from engine.db import Database
 from engine.funds import accounts, autorules, bonus, recharges, replacements, transfers
@@ -36,6 +38,7 @@ from engine.people import (
     switches,
 )
 from engine.people.switches import SwitchIdentity
+from engine.reports import replays
 from engine.schema import Card, SwitchKey, Totp, WebSession
 from engine.stock import batches, custody, export, imports, resale, shredding
 from engine.stock.batches import BatchOrder
@@ -52,7 +55,6 @@ ANEW = {
     "card.reset_password": "each gives another password",
     "staff.reset_password": "each gives another password",
     "switch.rotate": "refused where two keys live",
-    "deck.import": "each makes a version, which the one before explains",
     "batch.export": "issued again with a reason",
     "destination_group.set": "states what holds from now on",
     "destination_rules.change": "states what holds from now on",
@@ -233,8 +235,59 @@ def _end_call(w: World) -> Act:
 def _import_deck(w: World) -> Act:
     rates = b"prefix,destination,price\n44,United Kingdom,0.02\n"
     return lambda actor, key: import_deck(
-        w.db, name="New", currency="USD", data=rates, filename="new.csv", actor=actor, now=AFTER
+        w.db, name="New", currency="USD", data=rates, filename="new.csv", key=key, actor=actor, now=AFTER
     )
+
+
+def _deck(w: World, name: str = "Standard") -> tuple[int, int]:
+    """A deck and its only version."""
+    scenes.deck(w.db, name=name)
+    with w.db.begin() as session:
+        deck_id = find_deck(session, name).id
+        return deck_id, version_in_force(session, deck_id, AFTER) or 0
+
+
+@scene("deck.change")
+def _change_deck(w: World) -> Act:
+    deck_id, version = _deck(w)
+    return lambda actor, key: change_deck(
+        w.db,
+        deck_id=deck_id,
+        base_version=version,
+        change=PriceChange(percent=100_000),
+        key=key,
+        actor=actor,
+        now=AFTER,
+    )
+
+
+@scene("deck.set_buy_deck")
+def _set_buy_deck(w: World) -> Act:
+    deck_id, bought = _deck(w)[0], _deck(w, "Bought")[0]
+    return lambda actor, key: set_buy_deck(w.db, deck_id=deck_id, buy_deck_id=bought, actor=actor, now=AFTER)
+
+
+def _replay(w: World) -> Act:
+    deck_id, version = _deck(w)
+    return lambda actor, key: replays.start_replay(
+        w.db,
+        deck_id=deck_id,
+        version_id=version,
+        begins=NOW - timedelta(days=1),
+        ends=NOW,
+        key=key,
+        actor=actor,
+        now=AFTER,
+    )
+
+
+scene("deck.replay")(_replay)
+
+
+@scene("deck.cancel_replay")
+def _cancel_replay(w: World) -> Act:
+    work_id = _replay(w)(OPERATOR, "first")
+    return lambda actor, key: replays.cancel_replay(w.db, work_id=work_id, actor=actor, now=AFTER)
 
 
 @scene("destination_group.set")
