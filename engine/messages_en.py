@@ -318,6 +318,24 @@ STOCK: Sentences = {
     "range_lengths_differ": "Both ends of the range must have the same number of digits.",
     "range_backwards": "The range ends before it begins.",
     "range_too_small": "The range has only {size} numbers.",
+    "no_columns": "Choose at least one column.",
+    "unknown_column": "There is no column “{value}”.",
+    "column_repeated": "A column stands in the file twice; each can be there once.",
+    "widths_incomplete": "Give a width for each column.",
+    "bad_width": "A column is 1 to {high} characters wide.",
+    "column_too_narrow": (
+        "The column “{column:label}” is {width} characters wide, but a card needs {length}. Make it wider."
+    ),
+    "encoding_unfit": "The name {name} can't be written in this encoding; take UTF-8.",
+    "bad_recipient": "That is not an age recipient. It begins with age1 and has 62 characters.",
+    "template_not_found": (
+        "There is no export template named {name}.",
+        "There is no such export template.",
+    ),
+    "too_many_templates": "There are {high} templates already; remove one first.",
+    "hand_over_gone": "This file is not there any more: it was downloaded, or waited longer than a day.",
+    "hand_over_not_done": "This file is still being made.",
+    "hand_over_not_theirs": "{name} may not export cards any more.",
 }
 
 BULK: Sentences = {

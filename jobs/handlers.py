@@ -5,10 +5,10 @@ from __future__ import annotations
 from engine import work
 from engine.bulk import handler as bulk
 from engine.reports import replay
-from engine.stock import generation
+from engine.stock import generation, handover
 
 HANDLERS = work.HANDLERS
 """Kind → handler: `generate` makes the cards of a batch, `bulk` works off a command over many cards, `replay` prices
 calls once more."""
 
-__all__ = ["HANDLERS", "bulk", "generation", "replay"]
+__all__ = ["HANDLERS", "bulk", "generation", "handover", "replay"]

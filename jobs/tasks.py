@@ -27,6 +27,7 @@ from engine.people import auditchain, sessions
 from engine.reports import buckets, pruning
 from engine.reports.verify import Finding, examine
 from engine.schema import Switch
+from engine.stock import handover
 from engine.stock.shredding import shred_due
 from engine.timetable import JOBS
 
@@ -316,7 +317,13 @@ def prune(db: Database, clock: Clock) -> dict[str, Any]:
     """Delete what is kept only so long: failed tries, work and runs that are over, answers to repeated requests, and
     the files of exports.
     """
-    return {**pruning.prune(db, clock()), "exports": export.remove_old(db, clock())}
+    # Before the rows of work that tell where files are.
+    handed_over = handover.remove_old(db, clock())
+    return {
+        **pruning.prune(db, clock()),
+        "exports": export.remove_old(db, clock()),
+        "hand_overs": handed_over,
+    }
 
 
 TASKS: dict[str, Task] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,10 +20,11 @@ from engine.errors import Conflict, EngineError, InvalidInput, NotFound
 from engine.names import tidied
 from engine.people import audit
 from engine.permissions import command
-from engine.schema import Batch, BatchKey, Deck, DestinationRules, Reseller
+from engine.schema import Batch, BatchKey, Deck, DestinationRules, Reseller, Work
 from engine.stock import orders
 from engine.stock.numbers import Space
 from engine.stock.orders import SPARSENESS, BatchOrder, callers, check, strength
+from engine.stock.repeats import once
 from engine.vault import Vault
 
 __all__ = [
@@ -59,15 +60,21 @@ class BatchOrdered:
 
 
 @command("batch.create")
-def order_batch(db: Database, vault: Vault, order: BatchOrder, actor: Actor, now: datetime) -> BatchOrdered:
+def order_batch(
+    db: Database, vault: Vault, order: BatchOrder, actor: Actor, now: datetime, *, key: str | None = None
+) -> BatchOrdered:
     """Accept an order: the batch, its wrapped data key, its block of serials and the work that will generate it.
 
-    None of its cards can be used before the batch is ready. Raises `InvalidInput` with `field`: what
+    None of its cards can be used before the batch is ready. The same `key` orders once. Raises `InvalidInput` with
+    `field`: what
     `engine.stock.orders.problems` finds, `name_taken`, `unknown_deck`, `deck_currency`, `unknown_rules`,
     `unknown_reseller`, `space_too_full` (one number in 1,000 at most; for an explicit range, the last free one).
     """
     space = check(order)
     with name_is_new(), db.begin() as session:
+        asked = once(session, "batch.create", actor, key, now, asdict(order))
+        if asked.answer is not None:
+            return BatchOrdered(**{**asked.answer, "warnings": tuple(asked.answer["warnings"])})
         batch = new_batch(session, order, actor, now)
         lock_serials(session)
         taken = _check_room(session, space, order)
@@ -88,7 +95,7 @@ def order_batch(db: Database, vault: Vault, order: BatchOrder, actor: Actor, now
             denomination=order.denomination,
             currency=order.currency,
         )
-        return BatchOrdered(
+        ordered = BatchOrdered(
             batch.id,
             batch.name,
             batch.work_id,
@@ -96,10 +103,20 @@ def order_batch(db: Database, vault: Vault, order: BatchOrder, actor: Actor, now
             serial_of(batch.last_id),
             orders.warnings(order, space, taken),
         )
+        asked.keep(asdict(ordered))
+        return ordered
 
 
 @command("batch.discard")
-def discard(db: Database, name: str, actor: Actor, now: datetime, reason: str | None = None) -> int:
+def discard(
+    db: Database,
+    name: str,
+    actor: Actor,
+    now: datetime,
+    reason: str | None = None,
+    *,
+    key: str | None = None,
+) -> int:
     """Give up a batch that is not ready, for good; returns how many cards of it had been made.
 
     They stay, since their ledger does, but are held back for ever and their sealed passwords destroyed; their numbers
@@ -107,6 +124,9 @@ def discard(db: Database, name: str, actor: Actor, now: datetime, reason: str | 
     "batch_discarded").
     """
     with db.begin() as session:
+        asked = once(session, "batch.discard", actor, key, now, name, reason)
+        if asked.answer is not None:
+            return int(asked.answer["generated"])
         batch = _unready(session, name)
         batch.discarded_at = now
         if batch.work_id is not None:
@@ -115,9 +135,9 @@ def discard(db: Database, name: str, actor: Actor, now: datetime, reason: str | 
             text("UPDATE card SET released_at = NULL, sealed = NULL WHERE id BETWEEN :first AND :last"),
             {"first": batch.first_id, "last": batch.last_id},
         )
-        key = session.get_one(BatchKey, batch.id)
-        if key.wrapped is not None:
-            key.wrapped, key.shredded_at, key.shredded_by = None, now, str(actor)
+        sealed = session.get_one(BatchKey, batch.id)
+        if sealed.wrapped is not None:
+            sealed.wrapped, sealed.shredded_at, sealed.shredded_by = None, now, str(actor)
         audit.record(
             session,
             actor,
@@ -128,7 +148,32 @@ def discard(db: Database, name: str, actor: Actor, now: datetime, reason: str | 
             name=batch.name,
             generated=batch.generated,
         )
+        asked.keep({"generated": batch.generated})
         return batch.generated
+
+
+@command("batch.stop")
+def stop(db: Database, name: str, actor: Actor, now: datetime, reason: str | None = None) -> bool:
+    """Let a generation end where it is, to be resumed or discarded; returns whether it was not over already.
+
+    What runs ends with the step it is at. Raises `NotFound`, `Conflict` ("batch_ready", "batch_discarded").
+    """
+    with db.begin() as session:
+        batch = _unready(session, name)
+        row = None if batch.work_id is None else session.get(Work, batch.work_id)
+        if row is None or row.cancel_requested or not work.cancel(session, row.id, actor, now):
+            return False
+        audit.record(
+            session,
+            actor,
+            "batch.stop",
+            f"batch:{batch.id}",
+            now,
+            reason=reason,
+            name=batch.name,
+            generated=batch.generated,
+        )
+        return True
 
 
 @command("batch.resume")
@@ -268,7 +313,7 @@ def _check_room(session: Session, space: Space, order: BatchOrder) -> int:
     room = space.size if dense else space.size // SPARSENESS
     if order.count + serials_used(session) <= room:
         return 0
-    taken = cards_in(session, space) + _promised(session, space)
+    taken = room_of(session, space)
     if order.count + taken > room:
         raise InvalidInput(
             "space_too_full",
@@ -277,6 +322,11 @@ def _check_room(session: Session, space: Space, order: BatchOrder) -> int:
             free=max(0, room - taken),
         )
     return taken
+
+
+def room_of(session: Session, space: Space) -> int:
+    """How many numbers of a space cards have, or were promised by orders that are still being made."""
+    return cards_in(session, space) + _promised(session, space)
 
 
 def _promised(session: Session, space: Space) -> int:

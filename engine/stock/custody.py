@@ -20,7 +20,8 @@ from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound
 from engine.people import audit
 from engine.permissions import command
-from engine.stock.conditions import HOLD_BACK, MARK_SOLD, RELEASE, reason_sql
+from engine.stock.conditions import ASSIGN, HOLD_BACK, MARK_SOLD, RELEASE, UNASSIGN, reason_sql
+from engine.stock.repeats import once
 
 MOST = 1_000_000
 """Cards in one range."""
@@ -65,30 +66,62 @@ class Moved:
 
 @command("cards.printed")
 @reruns
-def mark_printed(db: Database, cards: Range, actor: Actor, now: datetime, reason: str | None = None) -> Moved:
+def mark_printed(
+    db: Database,
+    cards: Range,
+    actor: Actor,
+    now: datetime,
+    reason: str | None = None,
+    *,
+    key: str | None = None,
+) -> Moved:
     """The cards were printed. A card keeps the first time it was. Raises as `activate`."""
-    return _mark(db, cards, "printed", actor, now, reason)
+    return _mark(db, cards, "printed", actor, now, reason, key)
 
 
 @command("cards.shipped")
 @reruns
-def mark_shipped(db: Database, cards: Range, actor: Actor, now: datetime, reason: str | None = None) -> Moved:
+def mark_shipped(
+    db: Database,
+    cards: Range,
+    actor: Actor,
+    now: datetime,
+    reason: str | None = None,
+    *,
+    key: str | None = None,
+) -> Moved:
     """The cards left the warehouse. A card keeps the first time it did. Raises as `activate`."""
-    return _mark(db, cards, "shipped", actor, now, reason)
+    return _mark(db, cards, "shipped", actor, now, reason, key)
 
 
 @command("cards.sold")
 @reruns
-def mark_sold(db: Database, cards: Range, actor: Actor, now: datetime, reason: str | None = None) -> Moved:
+def mark_sold(
+    db: Database,
+    cards: Range,
+    actor: Actor,
+    now: datetime,
+    reason: str | None = None,
+    *,
+    key: str | None = None,
+) -> Moved:
     """The cards were sold. A card keeps the first time it was. Left are a reseller's that were not charged: what it
     sells, `engine.stock.resale` tells. Raises as `activate`.
     """
-    return _change(db, cards, "sold", "sold_at = :now", MARK_SOLD, actor, now, reason)
+    return _change(db, cards, "sold", "sold_at = :now", MARK_SOLD, actor, now, reason, key)
 
 
 @command("cards.activate")
 @reruns
-def activate(db: Database, cards: Range, actor: Actor, now: datetime, reason: str | None = None) -> Moved:
+def activate(
+    db: Database,
+    cards: Range,
+    actor: Actor,
+    now: datetime,
+    reason: str | None = None,
+    *,
+    key: str | None = None,
+) -> Moved:
     """Release cards that are held back, so that they may be used from now on.
 
     Cards already released, damaged ones, and a reseller's that were not charged (`engine.stock.resale` activates them)
@@ -104,12 +137,21 @@ def activate(db: Database, cards: Range, actor: Actor, now: datetime, reason: st
         actor,
         now,
         reason,
+        key,
     )
 
 
 @command("cards.hold_back")
 @reruns
-def hold_back(db: Database, cards: Range, actor: Actor, now: datetime, reason: str | None = None) -> Moved:
+def hold_back(
+    db: Database,
+    cards: Range,
+    actor: Actor,
+    now: datetime,
+    reason: str | None = None,
+    *,
+    key: str | None = None,
+) -> Moved:
     """Take back the release of cards that nobody has used: they refuse at every door until they are activated.
 
     Cards in use, or held back already, are left. Raises as `activate`.
@@ -123,7 +165,38 @@ def hold_back(db: Database, cards: Range, actor: Actor, now: datetime, reason: s
         actor,
         now,
         reason,
+        key,
     )
+
+
+REASONS: dict[str, Mapping[str, str]] = {
+    "printed": {"printed": "printed_at IS NOT NULL"},
+    "shipped": {"shipped": "shipped_at IS NOT NULL"},
+    "sold": MARK_SOLD,
+    "activate": RELEASE,
+    "hold_back": HOLD_BACK,
+    "assign": ASSIGN,
+    "unassign": UNASSIGN,
+}
+"""What keeps a card from each of these commands, in SQL; the last two are those of `engine.stock.resale`."""
+
+
+def look(
+    db: Database,
+    cards: Range,
+    verb: str,
+    now: datetime,
+    *,
+    reseller_id: int | None = None,
+    transfer: bool = False,
+) -> Moved:
+    """What a command of `REASONS` would do to a range now; nothing is changed. Raises as `activate`."""
+    whose = {"reseller_id": reseller_id, "transfer": transfer}
+    with db.begin() as session:
+        batches = require_ready(session, cards)
+        counts = _counted(session, cards, reason_sql(REASONS[verb]), now, **whose)
+        changed = counts.pop(None, 0)
+        return Moved(changed, sum(counts.values()), counts, batches)
 
 
 def batches_of(db: Database, cards: Range) -> tuple[str, ...]:
@@ -169,8 +242,16 @@ def subject_of(cards: Range) -> str:
     return f"card:{first}" if first == last else f"cards:{first}-{last}"
 
 
-def _mark(db: Database, cards: Range, fact: str, actor: Actor, now: datetime, reason: str | None) -> Moved:
-    return _change(db, cards, fact, f"{fact}_at = :now", {fact: f"{fact}_at IS NOT NULL"}, actor, now, reason)
+def _mark(
+    db: Database,
+    cards: Range,
+    fact: str,
+    actor: Actor,
+    now: datetime,
+    reason: str | None,
+    key: str | None,
+) -> Moved:
+    return _change(db, cards, fact, f"{fact}_at = :now", REASONS[fact], actor, now, reason, key)
 
 
 def _change(
@@ -182,20 +263,19 @@ def _change(
     actor: Actor,
     now: datetime,
     reason: str | None,
+    key: str | None,
 ) -> Moved:
     """Change every card of a range that none of `reasons` keeps from it, and tell how many were left, and why."""
     why_sql = reason_sql(reasons)
     asked = {"first": cards.first, "last": cards.last, "now": now}
     with db.begin() as session:
+        told_once = once(session, f"cards.{verb}", actor, key, now, cards.first, cards.last, reason)
+        if told_once.answer is not None:
+            first = told_once.answer
+            return Moved(first["changed"], first["left"], first["why"], tuple(first["batches"]))
         batches = require_ready(session, cards)
         lock_range(session, cards)
-        counted = session.execute(
-            text(
-                f"SELECT {why_sql} AS why, count(*) AS cards FROM card WHERE id BETWEEN :first AND :last GROUP BY 1"
-            ),
-            asked,
-        )
-        counts = {row.why: row.cards for row in counted}
+        counts = _counted(session, cards, why_sql, now)
         changed = counts.pop(None, 0)
         if changed:
             session.execute(
@@ -207,7 +287,19 @@ def _change(
         if counts.keys() - {verb}:  # where it can only be that they were so, that says it
             told["why"] = counts
         audit.record(session, actor, f"cards.{verb}", subject_of(cards), now, reason=reason, **told)
+        told_once.keep({"changed": changed, "left": left, "why": counts, "batches": batches})
         return Moved(changed, left, counts, batches)
+
+
+def _counted(session: Session, cards: Range, why_sql: str, now: datetime, **more: Any) -> dict[Any, int]:
+    """How many cards of a range are left for which reason; under None, how many are not."""
+    counted = session.execute(
+        text(
+            f"SELECT {why_sql} AS why, count(*) AS cards FROM card WHERE id BETWEEN :first AND :last GROUP BY 1"
+        ),
+        {"first": cards.first, "last": cards.last, "now": now, **more},
+    )
+    return {row.why: row.cards for row in counted}
 
 
 def _batches(session: Session, cards: Range) -> list[Any]:

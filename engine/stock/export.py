@@ -80,7 +80,10 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file as it was asked for: its form, what the form is called, and for whom; `key` is the request's own."""
+    """A file as it was asked for: its form, what the form is called, and for whom.
+
+    `key` is the request's own; `work` the background work that makes it, which may be killed and begin again.
+    """
 
     form: Form
     format: str
@@ -90,6 +93,7 @@ class Wanted:
     reason: str | None = None
     with_passwords: bool = True
     key: str | None = None
+    work: int | None = None
 
     @property
     def secret(self) -> bool:
@@ -198,12 +202,29 @@ def _written(
     writing.write(file, writing.parts(wanted.form, rows), wanted.recipient)
     sha256 = synced_digest(file)
     called = path.name if path is not None else wanted.file_name(batch.name)
+    issue(db, vault, name, wanted, rows.without_password, called, sha256, actor, now)
+    return Exported(batch.name, path, called, wanted.format, batch.count, rows.without_password, sha256.hex())
+
+
+def issue(
+    db: Database,
+    vault: Vault,
+    name: str,
+    wanted: Wanted,
+    without_password: int,
+    file: str,
+    digest: bytes,
+    actor: Actor,
+    now: datetime,
+) -> None:
+    """Record a file that is written and has no name yet. Raises as `export_batch`: somebody may have been quicker."""
     with db.begin() as session:
         # Asked again under a lock: of two who export at once, one is the second.
-        _, _, repeated = _opened(session, vault, name, wanted, actor, now, lock=True)
-        if not repeated:
-            record(session, batch, wanted, rows.without_password, called, sha256, actor, now)
-    return Exported(batch.name, path, called, wanted.format, batch.count, rows.without_password, sha256.hex())
+        batch, _, repeated = _opened(session, vault, name, wanted, actor, now, lock=True)
+        if repeated is None:
+            _record(session, batch, wanted, without_password, file, digest, actor, now)
+        elif wanted.work is not None:
+            repeated.sha256 = digest
 
 
 def opened(
@@ -212,8 +233,8 @@ def opened(
     """The batch and what opens its passwords, where it may be exported now. Raises as `export_batch`."""
     with db.begin() as session:
         batch, data_key, repeated = _opened(session, vault, name, wanted, actor, now)
-        if wanted.secret and not repeated:
-            need_consent(session, batch, wanted, actor, now, use=False)
+        if wanted.secret and repeated is None:
+            _need_consent(session, batch, wanted, actor, now, use=False)
     writing.check_encoding(wanted.form, batch.name)
     return batch, Sealer(data_key, batch.id) if data_key is not None else None
 
@@ -236,15 +257,15 @@ def _opened(
     now: datetime,
     *,
     lock: bool = False,
-) -> tuple[Batch, bytes | None, bool]:
-    """The batch, for passwords its data key, and whether this very request was answered just before."""
+) -> tuple[Batch, bytes | None, ExportRun | None]:
+    """The batch, for passwords its data key, and the issue of this very request where it was answered before."""
     batch = find_batch(session, name)
     if batch.discarded_at is not None:
         raise Conflict("batch_discarded", name=batch.name)
     if batch.ready_at is None:
         raise Conflict("batch_not_ready", name=batch.name)
     if not wanted.secret:
-        return batch, None, False
+        return batch, None, None
     key = session.get_one(BatchKey, batch.id, with_for_update=lock or None)
     if key.wrapped is None:
         raise Conflict("batch_shredded", name=batch.name)
@@ -254,14 +275,16 @@ def _opened(
         .order_by(ExportRun.id.desc())
         .limit(1)
     ).one_or_none()
-    repeated = issued is not None and _is_the_same(issued, wanted, actor, now)
-    if issued is not None and not wanted.again and not repeated:
+    repeated = issued if issued is not None and _is_the_same(issued, wanted, actor, now) else None
+    if issued is not None and not wanted.again and repeated is None:
         raise Conflict("already_issued", name=batch.name, at=issued.issued_at)
     return batch, vault.unwrap(key.wrapped, key.master), repeated
 
 
 def _is_the_same(issued: ExportRun, wanted: Wanted, actor: Actor, now: datetime) -> bool:
-    """A button that was clicked twice: the browser threw the first answer away."""
+    """A button that was clicked twice: the browser threw the first answer away. Or work that was killed at the end."""
+    if wanted.work is not None:
+        return bool(issued.data.get("work") == wanted.work)
     return (
         wanted.key is not None
         and issued.data.get("key") == wanted.key
@@ -271,7 +294,7 @@ def _is_the_same(issued: ExportRun, wanted: Wanted, actor: Actor, now: datetime)
     )
 
 
-def need_consent(
+def _need_consent(
     session: Session, batch: Batch, wanted: Wanted, actor: Actor, now: datetime, *, use: bool
 ) -> None:
     """A file with passwords needs a second person where the house says so; looked for first, used up at the end."""
@@ -283,7 +306,7 @@ def need_consent(
     consents.need(session, actor, "batch.export", f"batch:{batch.id}", facts, now, use=use)
 
 
-def record(
+def _record(
     session: Session,
     batch: Batch,
     wanted: Wanted,
@@ -292,26 +315,26 @@ def record(
     digest: bytes,
     actor: Actor,
     now: datetime,
-    **more: Any,
-) -> ExportRun:
+) -> None:
     """Write down who was given which file, and use up the consent that it needed, in the caller's transaction."""
     if wanted.secret:
-        need_consent(session, batch, wanted, actor, now, use=True)
-    told = {"template": wanted.template, "recipient": wanted.recipient, **more}
+        _need_consent(session, batch, wanted, actor, now, use=True)
+    told: dict[str, Any] = {"template": wanted.template, "recipient": wanted.recipient, "work": wanted.work}
     told = {name: value for name, value in told.items() if value is not None}
     request = {} if wanted.key is None else {"key": wanted.key, "asked": wanted.asked()}
-    run = ExportRun(
-        batch_id=batch.id,
-        format=wanted.format,
-        with_passwords=wanted.secret,
-        cards=batch.count,
-        sha256=digest,
-        actor=str(actor),
-        reason=wanted.reason,
-        issued_at=now,
-        data={"file": file, "without_password": without_password, **told, **request},
+    session.add(
+        ExportRun(
+            batch_id=batch.id,
+            format=wanted.format,
+            with_passwords=wanted.secret,
+            cards=batch.count,
+            sha256=digest,
+            actor=str(actor),
+            reason=wanted.reason,
+            issued_at=now,
+            data={"file": file, "without_password": without_password, **told, **request},
+        )
     )
-    session.add(run)
     audit.record(
         session,
         actor,
@@ -327,7 +350,6 @@ def record(
         sha256=digest.hex(),
         **told,
     )
-    return run
 
 
 @contextmanager

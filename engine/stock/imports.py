@@ -18,7 +18,7 @@ import psycopg
 from psycopg import errors as pg
 from sqlalchemy.orm import Session
 
-from engine import house, settings
+from engine import house, idempotency, settings
 from engine.actor import Actor
 from engine.calls.deckproblem import Problem
 from engine.cards.serials import serial_of
@@ -40,6 +40,7 @@ from engine.stock.batches import (
 )
 from engine.stock.cardfile import CardFile, CardRow, describe, read_cards
 from engine.stock.numbers import distinct
+from engine.stock.repeats import once
 from engine.vault import Sealer, Vault
 
 __all__ = ["CardImport", "describe", "import_cards"]
@@ -82,12 +83,14 @@ def import_cards(
     mapping: Mapping[str, str] | None = None,
     delimiter: str | None = None,
     dry_run: bool = False,
+    key: str | None = None,
 ) -> CardImport:
     """Take the cards of a CSV or XLSX list as a batch that is ready at once; with `dry_run` only look.
 
     `order` says what the list cannot: name, currency, deck and all the rules; its count, denomination, range and
     lengths are not looked at. A card without an expiry gets one by the order's rule, from its first use or from now.
-    All or nothing: any bad row, and any number that a card has already, refuses the whole list. Raises `InvalidInput`
+    All or nothing: any bad row, and any number that a card has already, refuses the whole list. With a `key` it counts
+    once (`imported_before` tells who asks again what became of it). Raises `InvalidInput`
     ("card_file_refused" with `problems`, "numbers_exist") and as `order_batch` does.
     """
     filename = "".join(sign for sign in filename if sign.isprintable())[:200]
@@ -96,6 +99,7 @@ def import_cards(
     zone = house.refresh(db).zone
     found = read_cards(data, zone=zone, now=now, mapping=mapping, delimiter=delimiter)
     with name_is_new(), _numbers_are_new(), db.begin() as session:
+        asked = once(session, "batch.import", actor, None if dry_run else key, now, order.name)
         new_batch(session, order, actor, now)  # so that a look finds what it names missing, too
         if not found.problems:
             found.problems.extend(_existing(session, found))
@@ -123,8 +127,16 @@ def import_cards(
             currency=batch.currency,
             file=filename,
         )
+        asked.keep({"batch_id": batch.id})
         first, last = serial_of(batch.first_id), serial_of(batch.last_id)
         return replace(told, batch_id=batch.id, first_serial=first, last_serial=last)
+
+
+def imported_before(db: Database, name: str, actor: Actor, key: str) -> int | None:
+    """The id of the batch that this person's import under this key became, or None where it became none yet."""
+    with db.begin() as session:
+        found = idempotency.find(session, f"batch.import:{actor}", key, idempotency.fingerprint(name))
+        return None if not found else int(found["batch_id"])
 
 
 def state_of(card: CardRow) -> str:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, exists, select
+from sqlalchemy import Select, exists, not_, select
 from sqlalchemy.orm import Session
 
-from engine.cards.queries import actor_names
+from engine.cards.names import actor_names
 from engine.cards.serials import serial_of
 from engine.db import Database
-from engine.schema import Batch, BatchKey, Card, Deck, ExportRun, Reseller, Work
+from engine.names import sought
+from engine.schema import Batch, BatchKey, Card, Deck, DestinationRules, ExportRun, Reseller, Work
 
 PAGE = 50
 MOVING = ("queued", "running", "interrupted")
@@ -59,13 +60,15 @@ class Handout:
     cards: int
     with_passwords: bool
     reason: str | None
+    template: str | None = None
+    recipient: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BatchPage(BatchLine):
     """All that the page of a batch shows. `printable`: sealed passwords still exist.
 
-    `released`: `all`, `some` or `none` of its cards may be used. `handouts`: newest first.
+    `released`: `all`, `some` or `none` of its cards may be used. `handouts`: newest first. Fees in micro-units.
     """
 
     first_serial: str
@@ -91,6 +94,18 @@ class BatchPage(BatchLine):
     shredded_by: str | None
     released: str
     handouts: tuple[Handout, ...]
+    work_id: int | None
+    range_first: str | None
+    range_last: str | None
+    luhn: bool
+    extension_days: int | None
+    auto_bind: bool
+    destination_rules: str
+    post_call_fee: int
+    maintenance_fee: int
+    maintenance_days: int | None
+    language: str
+    reseller_id: int | None
 
     @property
     def issued(self) -> bool:
@@ -106,16 +121,54 @@ class BatchList:
     older: int | None
 
 
-def batch_list(db: Database, now: datetime, *, before: int | None = None) -> BatchList:
-    """Batches, newest first, older than the one with the id `before` where it is given."""
+STATES = ("making", "stopped", "ready", "sealed", "shredded", "discarded")
+"""What a list can be narrowed to: not ready yet; of these, what failed or was stopped; ready; ready with passwords
+that can still be read, or that no longer can; discarded."""
+
+
+def batch_list(
+    db: Database,
+    now: datetime,
+    *,
+    before: int | None = None,
+    state: str | None = None,
+    kind: str | None = None,
+    reseller_id: int | None = None,
+    name: str | None = None,
+) -> BatchList:
+    """Batches, newest first, older than the one with the id `before` where it is given, and as all else asks.
+
+    `state`: one of `STATES`; `name`: a part of it, in any case. A reseller's are those with cards of its own.
+    """
     statement = _batches()
-    if before is not None:
-        statement = statement.where(Batch.id < before)
+    wheres: list[Any] = [] if before is None else [Batch.id < before]
+    if state is not None:
+        wheres.extend(_in_state(state))
+    if kind is not None:
+        wheres.append(Batch.kind == kind)
+    if name:
+        wheres.append(Batch.name.icontains(sought(name), autoescape=True))
+    if reseller_id is not None:
+        own = exists().where(Card.reseller_id == reseller_id, Card.id.between(Batch.first_id, Batch.last_id))
+        wheres.append(own)
     with db.begin() as session:
-        rows = session.execute(statement.order_by(Batch.id.desc()).limit(PAGE + 1)).all()
+        rows = session.execute(statement.where(*wheres).order_by(Batch.id.desc()).limit(PAGE + 1)).all()
         names = actor_names(session, (row.Batch.created_by for row in rows))
     lines = tuple(BatchLine(**_line(row, names, now)) for row in rows[:PAGE])
     return BatchList(lines, lines[-1].id if len(rows) > PAGE else None)
+
+
+def _in_state(state: str) -> tuple[Any, ...]:
+    readable = exists().where(BatchKey.batch_id == Batch.id, BatchKey.wrapped.is_not(None))
+    unready = (Batch.ready_at.is_(None), Batch.discarded_at.is_(None))
+    return {
+        "making": unready,
+        "stopped": (*unready, Work.state.in_(("failed", "cancelled"))),
+        "ready": (Batch.ready_at.is_not(None),),
+        "sealed": (Batch.ready_at.is_not(None), readable),
+        "shredded": (Batch.ready_at.is_not(None), not_(readable)),
+        "discarded": (Batch.discarded_at.is_not(None),),
+    }[state]
 
 
 def batch_page(db: Database, batch_id: int, now: datetime) -> BatchPage | None:
@@ -164,6 +217,8 @@ def _page(session: Session, row: Any, now: datetime) -> BatchPage:
             Handout(
                 actor=names[run.actor],
                 file=str(run.data.get("file", "")),
+                template=run.data.get("template"),
+                recipient=run.data.get("recipient"),
                 **_same(run, "issued_at", "format", "cards", "with_passwords", "reason"),
             )
             for run in runs
@@ -180,7 +235,10 @@ def _page(session: Session, row: Any, now: datetime) -> BatchPage:
         **_same(
             batch, "first_use", "grace_days", "binding", "max_bound", "pinless", "concurrency", "release"
         ),
-        **_same(batch, "imported", "ready_at"),
+        **_same(batch, "imported", "ready_at", "work_id", "range_first", "range_last", "luhn", "reseller_id"),
+        **_same(batch, "extension_days", "auto_bind", "post_call_fee", "maintenance_fee", "maintenance_days"),
+        language=batch.language,
+        destination_rules=session.get_one(DestinationRules, batch.destination_rules_id).name,
     )
 
 

@@ -18,25 +18,38 @@ from engine.errors import Conflict
 from engine.people import audit
 from engine.permissions import command
 from engine.schema import Batch, BatchKey
+from engine.stock import handover
 from engine.stock.batches import find_batch
+from engine.stock.repeats import once
 
 
 @command("batch.shred")
-def shred(db: Database, name: str, actor: Actor, now: datetime, reason: str | None = None) -> None:
-    """Destroy the data key of a ready batch, for good.
+def shred(
+    db: Database,
+    name: str,
+    actor: Actor,
+    now: datetime,
+    reason: str | None = None,
+    *,
+    key: str | None = None,
+) -> None:
+    """Destroy the data key of a ready batch, for good; files of it that nobody has fetched yet go with it.
 
     Its row is then rewritten, so that the key does not stay behind in the table's file. Older backups, and the
     write-ahead log until it is recycled, may still hold it, wrapped by the master key. Raises `NotFound`, `Conflict`
     ("batch_not_ready", "batch_shredded").
     """
     with db.begin() as session:
+        if once(session, "batch.shred", actor, key, now, name, reason).answer is not None:
+            return
         batch = find_batch(session, name)
-        key = session.get_one(BatchKey, batch.id, with_for_update=True)
-        if key.wrapped is None:
+        wrapped = session.get_one(BatchKey, batch.id, with_for_update=True)
+        if wrapped.wrapped is None:
             raise Conflict("batch_shredded", name=batch.name)
         if batch.ready_at is None:
             raise Conflict("batch_not_ready", name=batch.name)
-        _destroy(session, batch, key, actor, now, reason)
+        _destroy(session, batch, wrapped, actor, now, reason)
+    handover.remove_of(db, [batch.id])
     _rewrite(db)
 
 
@@ -51,12 +64,14 @@ def shred_due(db: Database, actor: Actor, now: datetime) -> list[str]:
             .order_by(Batch.id)
             .with_for_update(of=BatchKey, skip_locked=True)
         )
-        names = []
+        names, ids = [], []
         for batch, key in session.execute(query).all():
             if _is_due(batch, key, days, now):
                 _destroy(session, batch, key, actor, now, "rule")
                 names.append(batch.name)
+                ids.append(batch.id)
     if names:
+        handover.remove_of(db, ids)
         _rewrite(db)
     return names
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from engine import idempotency
 from engine.actor import Actor
-from engine.cards.queries import actor_names
+from engine.cards.names import actor_names
 from engine.db import Database, reruns
 from engine.errors import InvalidInput, NotFound
 from engine.names import checked_name, sought

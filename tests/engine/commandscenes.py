@@ -40,8 +40,9 @@ from engine.people import (
 from engine.people.switches import SwitchIdentity
 from engine.reports import replays
 from engine.schema import Card, SwitchKey, Totp, WebSession
-from engine.stock import batches, custody, export, imports, resale, shredding
+from engine.stock import batches, custody, export, handover, imports, resale, shredding, templates
 from engine.stock.batches import BatchOrder
+from engine.stock.forms import Form
 from engine.vault import Vault
 from tests import scenes
 from tests.scenes import NOW, OPERATOR, USD, Line, TestCard
@@ -357,6 +358,44 @@ def _discard(w: World) -> Act:
 def _resume(w: World) -> Act:
     name = w.queued_batch()
     return lambda actor, key: batches.resume(w.db, name, actor, AFTER)
+
+
+@scene("batch.stop")
+def _stop(w: World) -> Act:
+    scenes.deck(w.db)
+    order = BatchOrder("Queued", 10, USD("5"), "USD", "Standard")
+    batches.order_batch(w.db, w.vault, order, OPERATOR, NOW)
+    return lambda actor, key: batches.stop(w.db, "Queued", actor, AFTER)
+
+
+@scene("batch.hand_over")
+def _hand_over(w: World) -> Act:
+    assert w.cards
+
+    def act(actor: Actor, key: str) -> int:
+        return handover.order(
+            w.db, w.vault, "Cards", export.wanted_file("csv", key=key), w.folder, actor, AFTER
+        )
+
+    return act
+
+
+@scene("export_template.add")
+def _add_template(w: World) -> Act:
+    return lambda actor, key: templates.add(w.db, "Printer", Form(), actor, AFTER, key=key)
+
+
+@scene("export_template.change")
+def _change_template(w: World) -> Act:
+    made = templates.add(w.db, "Printer", Form(), OPERATOR, NOW)
+    other = Form(format="fixed", grouping=4)
+    return lambda actor, key: templates.change(w.db, made.id, actor, AFTER, name="Printer A", form=other)
+
+
+@scene("export_template.remove")
+def _remove_template(w: World) -> Act:
+    made = templates.add(w.db, "Printer", Form(), OPERATOR, NOW)
+    return lambda actor, key: templates.remove(w.db, made.id, actor, AFTER)
 
 
 @scene("batch.import")
