@@ -95,18 +95,18 @@ def authorize(
         if refusal is not None:
             authentication.note_refusal(db, presented, row, refusal, destination)
             return refusal
-        plan = _judge(db, presented, row, asked) if row.live_id is None else None
-        if isinstance(plan, _Plan):
-            answer = _open(db, presented, row, plan, asked)
+        judged = _judge(db, presented, row, asked) if row.live_id is None else None
+        if isinstance(judged, Plan):
+            answer = _open(db, presented, row, judged, asked)
             if answer is not None:
                 return answer
         # Refused, changed since it was read, or a call_ref that is known: it may be a repetition.
         first = live.find(db, switch, call_ref, now)
         if first is not None:
             return _first_answer(presented, row.id, asked, first)
-        if isinstance(plan, Refusal):
-            authentication.note_refusal(db, presented, row, plan, destination)
-            return plan
+        if isinstance(judged, Refusal):
+            authentication.note_refusal(db, presented, row, judged, destination)
+            return judged
     raise EngineUnavailable("busy")
 
 
@@ -127,7 +127,7 @@ def affordable(rate: Rate, card: Any, access: Access, house: House) -> tuple[Rat
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
     """What a call would be: its destination, the rate with all fees, and what is granted."""
 
     destination: Destination
@@ -137,21 +137,22 @@ class _Plan:
     affordable_s: int
 
 
-def _judge(db: Database, presented: Presented, row: Any, asked: _Asked) -> _Plan | Refusal:
+def _judge(db: Database, presented: Presented, row: Any, asked: _Asked) -> Plan | Refusal:
     """What a proven card may do: refused by its state or binding, or what the call would be."""
     refusal = authentication.state_refusal(row, presented, inquiry=False)
     refusal = refusal or authentication.binding_refusal(row, presented)
     # An empty card was shown with its right password all the same.
     if refusal is None or refusal.reason == "empty":
         refusal = authentication.admit(db, presented, row) or refusal
-    return refusal or _plan(db, presented, row, asked)
+    return refusal or plan(db, presented, row, asked.destination, one_shot=asked.one_shot)
 
 
-def _plan(db: Database, presented: Presented, row: Any, asked: _Asked) -> _Plan | Refusal:
+def plan(db: Database, presented: Presented, row: Any, destination: str, *, one_shot: bool) -> Plan | Refusal:
+    """What a call of a card that may call would be now, or what forbids it. Writes nothing."""
     serial = serial_of(row.id)
     if row.live_calls >= row.concurrency:
         return Refusal("too_many_calls", serial=serial)
-    target = parse_destination(asked.destination, presented.access.country)
+    target = parse_destination(destination, presented.access.country)
     if target is None:
         return Refusal("destination_invalid", serial=serial)
     house = presented.house
@@ -166,11 +167,11 @@ def _plan(db: Database, presented: Presented, row: Any, asked: _Asked) -> _Plan 
     if affordable_s == 0:
         return Refusal("insufficient_balance", serial=serial)
     slice_s = max(house.settings.slice_s, rate.first_increment)
-    granted_s = affordable_s if asked.one_shot else min(affordable_s, slice_s)
-    return _Plan(target, found, rate, granted_s, affordable_s)
+    granted_s = affordable_s if one_shot else min(affordable_s, slice_s)
+    return Plan(target, found, rate, granted_s, affordable_s)
 
 
-def _open(db: Database, presented: Presented, row: Any, plan: _Plan, asked: _Asked) -> Authorized | None:
+def _open(db: Database, presented: Presented, row: Any, plan: Plan, asked: _Asked) -> Authorized | None:
     """The guarded write of authorize: hold and call together, or None where card or call_ref are not as they were read.
 
     The call_ref is looked for among ended calls in the same statement, so that a message that was delayed for the

@@ -59,6 +59,16 @@ def allowed(rules: Rules, groups: frozenset[str], e164: str, own: Mapping[str, t
     return rules.allowed is None or _in_any(rules.allowed, groups, e164, own)
 
 
+def barring(
+    rules: Rules, groups: frozenset[str], e164: str, own: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...] | None:
+    """What keeps a number from being let through: the barred groups it is in; () where it is only not among the allowed
+    ones; None where it is let through. Pure."""
+    if allowed(rules, groups, e164, own):
+        return None
+    return tuple(sorted(name for name in rules.barred if _in_any(frozenset({name}), groups, e164, own)))
+
+
 def _in_any(
     names: frozenset[str], groups: frozenset[str], e164: str, own: Mapping[str, tuple[str, ...]]
 ) -> bool:

@@ -219,6 +219,19 @@ def card_queries(columns: str = "") -> dict[str, Statement]:
     }
 
 
+def facts_query(columns: str = "") -> Statement:
+    """The query of the same facts of a card by its id, for looking at what a try with it would meet; `source_known`
+    as where its number was presented. None where there is no such card."""
+    return Statement(
+        f"""
+        SELECT {_FACTS}, k.card_id IS NOT NULL AS source_known{columns}
+        FROM card c JOIN batch b ON b.id = c.batch_id
+        LEFT JOIN known_source k ON k.card_id = c.id AND k.source = %(source)s
+        WHERE c.id = %(card_id)s
+        """
+    )
+
+
 def read_card(
     conn: Connection[Any],
     db: Database,

@@ -199,7 +199,9 @@ class AuditRow(Base):
         # The acts on ranges of serials by the cards that they were about.
         Index(
             "ix_audit_ranges",
-            text("int8range(CAST(substr(subject, 7, 10) AS bigint), CAST(substr(subject, 19, 10) AS bigint), '[]')"),
+            text(
+                "int8range(CAST(substr(subject, 7, 10) AS bigint), CAST(substr(subject, 19, 10) AS bigint), '[]')"
+            ),
             postgresql_using="gist",
             postgresql_where=text("subject ~ '^cards:[0-9]{11}-[0-9]{11}$'"),
         ),
