@@ -34,7 +34,8 @@ _OWN = frozenset({"prefix", "country_code", "area_code", "destination_name", "co
 class DeckFile:
     """What a rate sheet holds. `rows` are the rates that could be read, by line; `problems` must be empty before they
     are used; `warnings` and `notes` are to be shown. `mapping` is {field: column name}; `delimiter` and `encoding`
-    are a CSV file's, `sheet` an XLSX file's; `header_line` is where the column names stand (0: not found)."""
+    are a CSV file's, `sheet` an XLSX file's; `header_line` is where the column names stand (0: not found);
+    `headers` are those names, or what may be them."""
 
     rows: list[DeckRow] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -45,6 +46,7 @@ class DeckFile:
     encoding: str | None = None
     sheet: str | None = None
     header_line: int = 0
+    headers: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -98,6 +100,7 @@ class _Reader:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.header = Header(FILE, [])
+        self._likely: list[str] = []  # the fullest row of the first, where no row is one of column names
         self._notes: dict[str, dict[str, Any]] = {}
         self._columns: dict[str, Column] = {}
         self._whole_days: set[int] = set()  # indexes of rows whose last day was written without a time
@@ -117,6 +120,7 @@ class _Reader:
             encoding=self.sheet.encoding,
             sheet=self.sheet.name,
             header_line=self.header.line,
+            headers=[name for name in (self.header.names or self._likely) if name],
         )
 
     def read(self) -> None:
@@ -168,8 +172,12 @@ class _Reader:
                 self._check_choice()
                 return True
             above += any(texts)
+            if sum(map(bool, header.names)) > sum(map(bool, self._likely)):
+                self._likely = header.names
             if best is None or len(header.columns) > len(best.columns):
                 best = header
+        if best is not None and best.columns:
+            self._likely = best.names
         if best is None or not best.columns:
             self.problems.append(Problem(FILE, None, "no_header", {"rows": HEADER_ROWS}))
         else:
@@ -182,7 +190,7 @@ class _Reader:
 
     def _check_choice(self) -> None:
         for name, wanted in self.chosen.items():
-            if name not in self.header.columns:
+            if wanted.strip() and name not in self.header.columns:
                 self.problems.append(Problem(FILE, None, "mapping_unknown_header", {"header": wanted}))
         found = self.header.currency
         if self.currency is not None and found not in (None, self.currency):

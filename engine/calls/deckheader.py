@@ -91,9 +91,10 @@ def is_header(rows: Iterable[list[str]], chosen: Mapping[str, str]) -> bool:
 
 
 def read_header(line: int, cells: list[str], chosen: Mapping[str, str]) -> Header:
-    """The fields of a row of column names; `chosen` ({field: column name}) overrules what the names suggest."""
+    """The fields of a row of column names; `chosen` ({field: column name}) overrules what the names suggest, and
+    leaves out a field whose column name is empty."""
     header = Header(line, [" ".join(cell.split()) for cell in cells])
-    wanted = {name.strip().casefold(): field_name for field_name, name in chosen.items()}
+    wanted = {name.strip().casefold(): field_name for field_name, name in chosen.items() if name.strip()}
     candidates: dict[str, list[tuple[int, int]]] = {}
     for index, name in enumerate(header.names):
         picked = wanted.get(name.casefold())
