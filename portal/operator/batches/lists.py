@@ -19,7 +19,7 @@ def batches() -> ResponseReturnValue:
     before = arguments.key("before")
     page = batch_list(db(), now(), before=before)
     older = url_for("operator.batches", before=page.older) if page.older else None
-    return respond("operator/batches.html", page=page, older=older, later_page=before is not None)
+    return respond("operator/batches/batches.html", page=page, older=older, later_page=before is not None)
 
 
 @console.get("/batches/<int(max=9223372036854775807):batch_id>")
@@ -29,4 +29,4 @@ def batch(batch_id: int) -> ResponseReturnValue:
     found = batch_page(db(), batch_id, now())
     if found is None:
         abort(404)
-    return respond("operator/batch.html", block="state", batch=found)
+    return respond("operator/batches/batch.html", block="state", batch=found)

@@ -1,0 +1,7 @@
+"""Batches: ordering them, what became of them, files of their cards, and cards of an older system."""
+
+from __future__ import annotations
+
+from portal.operator.batches import lists
+
+__all__ = ["lists"]
