@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import FileStorage
@@ -23,6 +23,7 @@ from wtforms import (
     StringField,
     ValidationError,
 )
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import StopValidation
 from wtforms.widgets import CheckboxInput, DateInput, DateTimeLocalInput, ListWidget, TextInput
 
@@ -61,6 +62,8 @@ class CommandForm(FlaskForm):
     key = HiddenField(default=new_form_key, filters=[printable])
     refusal: str | None = None
     consent_id: int | None = None
+    first: ClassVar[tuple[str, ...]] = ()
+    """Names of the fields that are shown before the others."""
 
     @property
     def refused(self) -> bool:
@@ -70,7 +73,8 @@ class CommandForm(FlaskForm):
     @property
     def shown(self) -> list[Field]:
         """Its fields that people fill in, in their order."""
-        return [field for field in self if not isinstance(field, HiddenField)]
+        fields = [field for field in self if not isinstance(field, HiddenField)]
+        return sorted(fields, key=lambda field: field.short_name not in self.first)
 
 
 class _Typed(Field):
@@ -221,27 +225,76 @@ class ReasonField(TextField):
         super().__init__(label, **more)
 
 
+class _Listed:
+    """Choices as pairs (value, label), which WTForms wants as objects."""
+
+    def __init__(self, label: str, *, choices: Iterable[tuple[str, str]] = (), **more: Any) -> None:
+        super().__init__(label, choices=_as_choices(choices), **more)  # type: ignore[call-arg]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, _as_choices(value) if name == "choices" else value)
+
+
+def _as_choices(pairs: Iterable[Any]) -> list[SelectChoice]:
+    return [
+        pair if isinstance(pair, SelectChoice) else SelectChoice(str(pair[0]), str(pair[1])) for pair in pairs
+    ]
+
+
+def _offered(choices: Iterable[Any]) -> list[SelectChoice]:
+    """Choices from pairs (value, label); a `SelectChoice`, which may name a group, stays as it is."""
+    return [
+        one if isinstance(one, SelectChoice) else SelectChoice(str(one[0]), str(one[1])) for one in choices
+    ]
+
+
+def _value(text: Any) -> str | None:
+    return str(text or "") or None
+
+
 class ChoiceField(SelectField):
-    """One of a list; `choices` are (value, label). An empty value is None."""
+    """One of a list; `choices` are pairs (value, label). An empty value is None."""
+
+    def __init__(self, label: str, *, choices: Iterable[Any] = (), **more: Any) -> None:
+        super().__init__(label, coerce=_value, choices=_offered(choices), **more)
+
+    @property
+    def choices(self) -> Any:
+        """What can be chosen; may be set where that is known only when the form is shown."""
+        return super().choices
+
+    @choices.setter
+    def choices(self, choices: Iterable[Any]) -> None:
+        SelectField.choices.fset(self, _offered(choices))
 
     def process_formdata(self, valuelist: list[Any]) -> None:
-        if valuelist:
-            self.data = valuelist[0] or None
+        self.data = _value(valuelist[0]) if valuelist else None
 
     def pre_validate(self, form: Any) -> None:
-        if (self.data or "") not in {str(value) for value, *_ in self.iter_choices()}:
+        if not any(choice.selected for choice in self.iter_choices()):
             raise ValidationError("Choose one of the list.")
 
 
 class ManyField(SelectMultipleField):
-    """Any of a list, as checkboxes."""
+    """Any of a list, as checkboxes; `choices` are pairs (value, label)."""
 
     widget = ListWidget(prefix_label=False)
     option_widget = CheckboxInput()
 
+    def __init__(self, label: str, *, choices: Iterable[Any] = (), **more: Any) -> None:
+        super().__init__(label, choices=_offered(choices), **more)
+
+    @property
+    def choices(self) -> Any:
+        """What can be chosen; may be set where that is known only when the form is shown."""
+        return super().choices
+
+    @choices.setter
+    def choices(self, choices: Iterable[Any]) -> None:
+        SelectField.choices.fset(self, _offered(choices))
+
     def pre_validate(self, form: Any) -> None:
-        known = {str(value) for value, *_ in self.iter_choices()}
-        if not set(self.data or ()) <= known:
+        if not set(self.data or ()) <= {choice.value for choice in self.iter_choices()}:
             raise ValidationError("Choose from the list.")
 
 

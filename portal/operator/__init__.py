@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask import Flask
 
-from portal.operator import batches, cards, entry, words
+from portal.operator import batches, cards, entry, rules, words
 from portal.operator.console import console, may, sections
 
-__all__ = ["batches", "cards", "entry", "init_app"]
+__all__ = ["batches", "cards", "entry", "init_app", "rules"]
 
 
 def init_app(app: Flask) -> None:

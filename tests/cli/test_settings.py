@@ -6,10 +6,10 @@ import dataclasses
 
 import pytest
 
-from cli.settings import WORDS
 from engine import settings
 from engine.db import Database
 from engine.settings import DEFAULTS, Settings
+from engine.settings_en import WORDS
 
 from .conftest import Cardtone
 
