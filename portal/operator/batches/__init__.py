@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from portal.operator.batches import lists
+from portal.operator.batches import lists, ordering, words
 
-__all__ = ["lists"]
+__all__ = ["lists", "ordering", "words"]
