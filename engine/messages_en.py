@@ -43,6 +43,9 @@ ENGINE: Sentences = {
     "pepper_missing": "The key (pepper) of version {version} is missing; without it these passwords can't be checked.",
     "seal_broken": "A sealed password can't be opened: it was changed, or belongs to another card.",
     "master_key_missing": "The master key of version {version} is missing; without it sealed passwords stay closed.",
+    "view_not_found": "There is no such view.",
+    "view_name_used": "A view named {name} is kept already; choose another name, or put this one in its place.",
+    "too_many_views": "There are {high} views already; delete one first.",
     "work_not_found": "There is no such work.",
     "job_not_found": ("There is no job named {name}.", "There is no such job."),
     "alarm_not_found": "There is no such alarm.",
@@ -162,6 +165,7 @@ CARDS: Sentences = {
     "bad_caller": "{value} is not a caller; write it like +14155550123.",
     "binding_off": "The cards of the batch {name} are not bound to callers.",
     "binding_full": "The card has all the callers it may have ({high}); take one off first.",
+    "password_told": "A new password was made already, and shown then. If nobody noted it, make another one.",
     "pinless_off": "The cards of the batch {name} always ask for their password.",
     "pinless_elsewhere": (
         "This caller uses the card {serial} without a password; take it off there first.",
@@ -237,6 +241,7 @@ DECKS: Sentences = {
         "The deck {deck} names no buy deck that has rates; name one first.",
         "There is no buy deck with rates; name one first.",
     ),
+    "sample_missing": "The sample deck was not brought along with this installation.",
     "replay_not_found": "There is no such replay.",
     "period_reversed": "The period ends before it begins.",
     "period_too_long": "The period is too long; {days} days at most.",
@@ -340,6 +345,8 @@ STOCK: Sentences = {
 
 BULK: Sentences = {
     "targets_unclear": "Say which cards: a filter, --serials or --file; --all for every card.",
+    "nothing_to_undo": "Nothing of this run is left to undo.",
+    "no_undo": "What this run did cannot be taken back.",
     "no_targets": "No card meets what was asked for; nothing was done.",
     "targets_changed": (
         "The cards have changed since you looked: there were {before}, now there are {after}. Look again.",

@@ -67,6 +67,7 @@ PERMISSIONS: dict[str, frozenset[str]] = {
         "bulk.unlock": _RUN,
         "bulk.damage": _RUN,
         "bulk.activate": _RUN,
+        "bulk.hold_back": _RUN,
         "bulk.extend": _RUN,
         "bulk.recharge": (ADMIN, OPERATOR, FINANCE),
         "bulk.bind": _RUN,

@@ -29,6 +29,7 @@ VERBS = (
     "unlock",
     "damage",
     "activate",
+    "hold_back",
     "extend",
     "recharge",
     "bind",

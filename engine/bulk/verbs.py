@@ -10,7 +10,7 @@ from engine.bulk.steps import SAME, Act, Group, Verb
 from engine.cards.access import counter_key
 from engine.cards.status import grace_end, validity_end
 from engine.stock import conditions
-from engine.stock.conditions import ASSIGN, RELEASE, UNASSIGN
+from engine.stock.conditions import ASSIGN, HOLD_BACK, RELEASE, UNASSIGN
 
 CODES = {
     "damaged": "damaged",
@@ -63,6 +63,11 @@ def _damage(act: Act, groups: list[Group]) -> None:
 def _activate(act: Act, groups: list[Group]) -> None:
     steps.tell(act, "activate", act.changed)
     steps.change(act, "activated_at = :now, released_at = :now")
+
+
+def _hold_back(act: Act, groups: list[Group]) -> None:
+    steps.tell(act, "hold_back", act.changed)
+    steps.change(act, "activated_at = NULL, released_at = NULL")
 
 
 def _extend(act: Act, groups: list[Group]) -> None:
@@ -164,6 +169,7 @@ VERBS: dict[str, Verb] = {
     "unlock": Verb(f"{NOT_READY} {DAMAGED} WHEN card.locked_at IS NULL THEN '='", _unlock),
     "damage": Verb(f"{NOT_READY} WHEN card.damaged_at IS NOT NULL THEN '='", _damage),
     "activate": Verb(f"{NOT_READY} {_cases(RELEASE, same='released')}", _activate),
+    "hold_back": Verb(f"{NOT_READY} {_cases(HOLD_BACK, same='held_back')}", _hold_back),
     "extend": Verb(
         f"{NOT_READY} {DAMAGED} WHEN card.expires_at IS NULL THEN 'nothing_to_extend'",
         _extend,

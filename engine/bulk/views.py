@@ -82,14 +82,37 @@ def show(db: Database, run_id: int) -> RunView:
         return _view(row[0], row[1], {row[0]: row[1] for row in reasons})
 
 
-def list_runs(db: Database, *, before: int | None = None, limit: int = 50) -> list[RunView]:
-    """Runs, newest first, without their reasons; `before`: the last one seen, for the next page."""
+def list_runs(
+    db: Database,
+    *,
+    verb: str | None = None,
+    actor: str | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> list[RunView]:
+    """Runs, newest first, without their reasons; of one verb or one actor (`str` of it) where that is given.
+
+    `before`: the last one seen, for the next page.
+    """
     wanted = select(BulkRun, Work).outerjoin(Work, Work.id == BulkRun.work_id)
+    if verb is not None:
+        wanted = wanted.where(BulkRun.command == verb)
+    if actor is not None:
+        wanted = wanted.where(BulkRun.actor == actor)
     if before is not None:
         wanted = wanted.where(BulkRun.id < before)
     with db.begin() as session:
         rows = session.execute(wanted.order_by(BulkRun.id.desc()).limit(limit))
         return [_view(run, row, {}) for run, row in rows]
+
+
+def actors(db: Database) -> dict[str, str]:
+    """Who has confirmed runs: their stable form, such as `staff:3`, and the name they had last."""
+    with db.begin() as session:
+        rows = session.execute(
+            text("SELECT DISTINCT ON (actor) actor, actor_name FROM bulk_run ORDER BY actor, id DESC")
+        )
+        return {row.actor: row.actor_name or row.actor for row in rows}
 
 
 _REFUSED = text(

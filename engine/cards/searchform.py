@@ -47,12 +47,12 @@ _DATE = re.compile(r"([12][0-9]{3}-[0-9]{2}-[0-9]{2})(?:[ T]([0-9]{2}:[0-9]{2}))
 _YES = {"yes": True, "no": False}
 
 
-def parse_filter(db: Database, **texts: Given) -> CardFilter:
+def parse_filter(db: Database, *, zone: ZoneInfo | None = None, **texts: Given) -> CardFilter:
     """The filter that texts name; what is empty or None is not looked for.
 
     Names as in `FIELDS`; every range includes both of its ends as a person means them: `created_to="2026-11-30"` is
-    that whole day in the operator's zone, a time is the minute it names. A card that is valid until the end of a day
-    expires on that day. `number` and `serial` become the card's id.
+    that whole day in `zone` (the operator's where none is given), a time is the minute it names. A card that is valid
+    until the end of a day expires on that day. `number` and `serial` become the card's id.
 
     Raises `InvalidInput` with the `field` to blame (bad_serial, bad_date, range_backwards, not_a_choice, bad_caller,
     number_or_serial, and those of amounts and currencies) and `NotFound` for a card, batch or reseller nobody knows.
@@ -64,7 +64,7 @@ def parse_filter(db: Database, **texts: Given) -> CardFilter:
     given = {name: text for name, text in given.items() if text}
     with db.begin() as session:
         rules = settings.load(session)
-        zone = zone_of(rules)
+        zone = zone or zone_of(rules)
         values: dict[str, Any] = {
             "statuses": _chosen("status", texts.get("status"), STATUSES),
             "custody": _chosen("custody", texts.get("custody"), CUSTODY),
@@ -105,7 +105,8 @@ def _named(session: Session, table: Any, name: str | None) -> int | None:
         return None
     found: int | None = session.scalar(select(table.id).where(table.name == sought(name)))
     if found is None:
-        raise NotFound("batch_not_found" if table is Batch else "unknown_reseller", name=name[:100])
+        code = "batch_not_found" if table is Batch else "unknown_reseller"
+        raise NotFound(code, field="batch" if table is Batch else "reseller", name=name[:100])
     return found
 
 

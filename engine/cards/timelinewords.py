@@ -221,6 +221,7 @@ EVENTS: dict[str, Callable[[Data], Said]] = {
     "discard": lambda data: said("Unused stock written off with {amount}.", amount=_money(data)),
     "end_call": _end_call,
     "activate": _activate,
+    "hold_back": _plain("Held back: every door refuses it until it is activated."),
     "sell": _reseller("Sold by {reseller}.", priced="Its account was charged {price}."),
     "return": _reseller("Returned by {reseller}.", priced="Its account got {price} back."),
     "assign": _reseller("Given to the reseller {reseller}."),

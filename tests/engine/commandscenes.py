@@ -879,6 +879,7 @@ _BULK: dict[str, dict[str, Any]] = {
     "unlock": {},
     "damage": {},
     "activate": {},
+    "hold_back": {},
     "extend": {"days": 30},
     "recharge": {"amount": USD("1"), "bonus": 0},
     "bind": {"caller": CALLER},
