@@ -7,8 +7,8 @@ buy prefixes for which it is the one that is sold.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import select
@@ -25,6 +25,7 @@ from engine.schema import Deck, DeckVersion
 MOST_KEPT = 4
 _KEY = "deck costs"
 _SELL = "SELECT DISTINCT prefix FROM deck_rate WHERE version_id = %s"
+_LEAST = "SELECT prefix, min(price_per_minute) FROM deck_rate WHERE version_id = %s GROUP BY prefix"
 _BUY = """
     SELECT prefix, max(price_per_minute) FROM deck_rate
     WHERE version_id = %s AND (effective_from IS NULL OR effective_from <= %s)
@@ -53,20 +54,12 @@ class Costs:
     buy_deck_id: int
     buy_version: int
     by_prefix: dict[str, Cost]
+    under: dict[int, list[str]] = field(default_factory=dict)
+    """By version, what `under_cost` found out."""
 
     def of(self, prefix: str) -> Cost | None:
         """The cost of a prefix; None where the buy deck has no rate for it."""
         return self.by_prefix.get(prefix)
-
-    def under(self, prices: Iterable[tuple[str, int]]) -> list[str]:
-        """Of prefixes with their sell prices those that are, in part at least, sold under cost."""
-        return sorted(
-            {
-                prefix
-                for prefix, price in prices
-                if (cost := self.of(prefix)) is not None and price < cost.most
-            }
-        )
 
 
 @command("deck.set_buy_deck")
@@ -131,6 +124,21 @@ def costs_of(db: Database, version_id: int, now: datetime) -> Costs | None:
     while len(kept) > MOST_KEPT:
         kept.popitem(last=False)
     return found
+
+
+def under_cost(db: Database, version_id: int, costs: Costs) -> list[str]:
+    """The prefixes of a version that are, in part at least, sold for less than they cost."""
+    known = costs.under.get(version_id)
+    if known is None:
+        with db.begin() as session:
+            prices = driver(session).execute(_LEAST, [version_id]).fetchall()
+        known = sorted(
+            prefix
+            for prefix, price in prices
+            if (cost := costs.by_prefix.get(prefix)) is not None and price < cost.most
+        )
+        costs.under[version_id] = known
+    return known
 
 
 def worked_out(sold: set[str], bought: dict[str, int]) -> dict[str, Cost]:

@@ -35,7 +35,7 @@ class DeckFile:
     """What a rate sheet holds. `rows` are the rates that could be read, by line; `problems` must be empty before they
     are used; `warnings` and `notes` are to be shown. `mapping` is {field: column name}; `delimiter` and `encoding`
     are a CSV file's, `sheet` an XLSX file's; `header_line` is where the column names stand (0: not found);
-    `headers` are those names, or what may be them."""
+    `headers` are those names, or what may be them; `currency` is what they name."""
 
     rows: list[DeckRow] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -47,6 +47,7 @@ class DeckFile:
     sheet: str | None = None
     header_line: int = 0
     headers: list[str] = field(default_factory=list)
+    currency: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -121,6 +122,7 @@ class _Reader:
             sheet=self.sheet.name,
             header_line=self.header.line,
             headers=[name for name in (self.header.names or self._likely) if name],
+            currency=self.header.currency,
         )
 
     def read(self) -> None:

@@ -149,6 +149,7 @@ def import_deck(
     merge: bool = False,
     key: str | None = None,
     dry_run: bool = False,
+    most: int | None = MOST_SHOWN,
 ) -> DeckImport:
     """Read a rate sheet (CSV or XLSX) into a new version of a deck, in force from `effective_from` (default: now).
 
@@ -156,8 +157,8 @@ def import_deck(
     The deck is made where there is none of that name. `precision` (decimals of a charge), `rounding` and `timezone`
     may be left out: they are the deck's own, or for a new deck 4, half_up and UTC. `mapping` ({field: column name}) and
     `delimiter` overrule what is found out from the file. The file is the whole deck; with `merge` it is a part of one:
-    see `merged_rates`. With `dry_run` nothing is written and the problems are in the answer; otherwise any bad row
-    refuses the whole file. The same `key` counts once.
+    see `merged_rates`. With `dry_run` nothing is written, the problems are in the answer, and of each kind of
+    change the first `most`; otherwise any bad row refuses the whole file. The same `key` counts once.
 
     Raises `InvalidInput` (deck_file_refused with `problems`; effective_from_past, effective_from_far, bad_precision,
     bad_rounding, unknown_zone, the codes of `AmountError` and of `checked_name`), `Conflict` (deck_currency_fixed,
@@ -172,7 +173,7 @@ def import_deck(
     file = read_deck(data, zone=terms.timezone, currency=currency, mapping=mapping, delimiter=delimiter)
     if dry_run:
         with db.begin() as session:
-            return _told(session, terms, file, start, merge, None)
+            return _told(session, terms, file, start, merge, most=most)
     if file.problems:
         raise InvalidInput(
             "deck_file_refused",
@@ -334,7 +335,13 @@ def _make_sure(
 
 
 def _told(
-    session: Session, terms: _Terms, file: DeckFile, start: datetime, merge: bool, version: DeckVersion | None
+    session: Session,
+    terms: _Terms,
+    file: DeckFile,
+    start: datetime,
+    merge: bool,
+    version: DeckVersion | None = None,
+    most: int | None = MOST_SHOWN,
 ) -> DeckImport:
     """Compare the file with the version it takes the place of; and write it, where a `version` is given."""
     link = driver(session)
@@ -361,7 +368,7 @@ def _told(
         merged=merge,
         total=len(rows),
         late=late(rows, start),
-        comparison=compare(old, rows, MOST_SHOWN),
+        comparison=compare(old, rows, most),
         file=file,
     )
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from engine.actor import Actor
 from engine.calls.deckimport import DeckImport, import_deck
 from engine.calls.deckversions import find_deck, instant, rate_table, version_in_force
 from engine.calls.ratetable import Found
@@ -32,6 +34,7 @@ __all__ = [
     "deck_view",
     "find_deck",
     "import_deck",
+    "import_sample",
     "look_up",
     "rate_table",
     "version_in_force",
@@ -80,6 +83,21 @@ class LookUp:
     effective_from: datetime
     destination: Destination
     found: Found
+
+
+SAMPLE = Path(__file__).parents[2] / "docs" / "sample-deck.csv"
+"""A small deck of plausible prices, to try things with."""
+
+
+def import_sample(db: Database, *, actor: Actor, now: datetime, key: str | None = None) -> DeckImport:
+    """Import the sample deck as `Sample`, in USD. Raises what `import_deck` raises, and `NotFound("sample_missing")`
+    where it was not brought along."""
+    if not SAMPLE.exists():
+        raise NotFound("sample_missing")
+    data = SAMPLE.read_bytes()
+    return import_deck(
+        db, name="Sample", currency="USD", data=data, filename=SAMPLE.name, actor=actor, now=now, key=key
+    )
 
 
 def deck_list(db: Database, now: datetime) -> list[DeckView]:

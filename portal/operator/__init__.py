@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from flask import Flask
 
-from portal.operator import batches, cards, entry, rules, words
+from portal import telling
+from portal.operator import batches, card, cards, entry, rates, rules, words
 from portal.operator.console import console, may, sections
 
-__all__ = ["batches", "cards", "entry", "init_app", "rules"]
+__all__ = ["batches", "card", "cards", "entry", "init_app", "rates", "rules"]
 
 
 def init_app(app: Flask) -> None:
     """Add the console to an app."""
+    telling.init_app(app)
     words.init_app(app)
+    card.init_app(app)
     app.jinja_env.globals.update(console_sections=sections, may=may)
     app.register_blueprint(console)
