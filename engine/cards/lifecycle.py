@@ -173,15 +173,27 @@ def set_concurrency(
 @command("card.reset_password")
 @reruns
 def reset_password(
-    db: Database, vault: Vault, *, card_id: int, reason: str | None = None, actor: Actor, now: datetime
+    db: Database,
+    vault: Vault,
+    *,
+    card_id: int,
+    reason: str | None = None,
+    key: str | None = None,
+    actor: Actor,
+    now: datetime,
 ) -> Secret:
     """Give a card a new random password, as long as its batch's, and return it: this once, nobody can read it again.
 
-    The sealed copy of the old one is deleted; tokens and sessions die at once, and wrong passwords are forgotten.
-    Raises `Refused` ("damaged") and `NotFound`.
+    The sealed copy of the old one is deleted; tokens and sessions die at once, and wrong passwords are forgotten. The
+    same `key` makes no second one, and can't tell the first again. Raises `Conflict` ("password_told"), `Refused`
+    ("damaged") and `NotFound`.
     """
     why = checked_reason(reason)
     with db.begin() as session:
+        if key is not None:
+            asked = idempotency.fingerprint(card_id)
+            if idempotency.claim(session, "reset_password", key, asked, now) is not None:
+                raise Conflict("password_told", serial=serial_of(card_id))
         card = locked_card(session, card_id)
         _refuse_damaged(card)
         length = session.get_one(Batch, card.batch_id).password_length

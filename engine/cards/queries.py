@@ -48,6 +48,7 @@ __all__ = [
     "card_page",
     "entries_of",
     "find_cards",
+    "known_card",
 ]
 _NUMBER = re.compile(r"[0-9]{1,32}", re.ASCII)
 
@@ -131,6 +132,21 @@ class CardPage:
     entries: tuple[EntryLine, ...]
     older_entries: int | None
 
+    @property
+    def id(self) -> int:
+        """The card's inner number, by which commands take it."""
+        return card_id_of(self.serial)
+
+    @property
+    def available(self) -> int:
+        """What a new call could use."""
+        return self.balance - self.held
+
+    @property
+    def in_resellers_stock(self) -> bool:
+        """Whether a reseller has it, not charged for it yet: only the reseller's own sale or activation does that."""
+        return self.reseller_id is not None and self.reseller_price is None
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -147,10 +163,13 @@ def card_page(
     *,
     calls_before: tuple[datetime, int] | None = None,
     entries_before: int | None = None,
+    lists: bool = True,
+    live: bool = True,
 ) -> CardPage | None:
     """The page of a card, newest calls and entries first; None where no card has this serial.
 
-    Raises `InvalidInput("bad_serial")` where it cannot be one: wrong length or check digit.
+    Without `lists` its calls and entries are left out, without `live` its live calls. Raises
+    `InvalidInput("bad_serial")` where it can't be one: wrong length or check digit.
     """
     card_id = card_id_of(serial)
     known = house.current(db)
@@ -175,19 +194,14 @@ def card_page(
         )
         actors = (card.locked_by, card.damaged_by, *(one.created_by for one in bound))
         names = actor_names(session, actors)
-        calls, older_calls = lines.calls_page(session, card_id, calls_before)
-        entries, older_entries = lines.entries_page(session, card_id, entries_before)
         parts: dict[str, Any] = {
             "bound": tuple(one.caller for one in bound),
             "bindings": tuple(
                 BoundCaller(one.caller, one.pinless, one.created_at, names[one.created_by]) for one in bound
             ),
-            "live": lines.live_calls(session, card_id),
-            "calls": calls,
-            "older_calls": older_calls,
-            "entries": entries,
-            "older_entries": older_entries,
+            "live": lines.live_calls(session, card_id) if live else (),
             **_around(session, card_id),
+            **(_lists(session, card_id, calls_before, entries_before) if lists else _NO_LISTS),
         }
     zone = (known if known.revision == revision else house.refresh(db)).zone
     return CardPage(
@@ -239,6 +253,21 @@ def entries_of(db: Database, serial: str, before: int | None) -> tuple[tuple[Ent
         return lines.entries_page(session, card_id, before)
 
 
+def known_card(db: Database, serial: str, field: str) -> int:
+    """The id of the card that somebody named by its serial in a form.
+
+    Raises `InvalidInput` (bad_serial, card_not_found) with the form's `field`.
+    """
+    try:
+        card_id = card_id_of(serial)
+    except InvalidInput as error:
+        raise InvalidInput(error.code, **{**error.data, "field": field}) from None
+    with db.begin() as session:
+        if session.scalar(select(Card.id).where(Card.id == card_id)) is None:
+            raise InvalidInput("card_not_found", field=field)
+    return card_id
+
+
 def find_cards(db: Database, digits: str) -> tuple[Match, ...]:
     """The cards that typed digits name, as serial or as number; spaces and hyphens between them are ignored.
 
@@ -259,6 +288,30 @@ def find_cards(db: Database, digits: str) -> tuple[Match, ...]:
         if by_number is not None and by_number != by_serial:
             found.append(Match(serial_of(by_number), "number"))
     return tuple(found)
+
+
+_NO_LISTS: dict[str, Any] = {
+    "calls": (),
+    "older_calls": None,
+    "entries": (),
+    "older_entries": None,
+}
+
+
+def _lists(
+    session: Session,
+    card_id: int,
+    calls_before: tuple[datetime, int] | None,
+    entries_before: int | None,
+) -> dict[str, Any]:
+    calls, older_calls = lines.calls_page(session, card_id, calls_before)
+    entries, older_entries = lines.entries_page(session, card_id, entries_before)
+    return {
+        "calls": calls,
+        "older_calls": older_calls,
+        "entries": entries,
+        "older_entries": older_entries,
+    }
 
 
 def _around(session: Session, card_id: int) -> dict[str, Any]:

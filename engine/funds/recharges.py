@@ -325,10 +325,15 @@ def lock_target(session: Session, card_id: int) -> Any:
     """Lock a card and read what a recharge must know of it. Raises `NotFound` ("card_not_found")."""
     # Locked by a statement of its own: what this one reads is then as it was when the lock was had.
     ledger.lock_cards(session, card_id)
-    row = session.execute(_TARGET, {"id": card_id}).one_or_none()
+    row = read_target(session, card_id)
     if row is None:
         raise NotFound("card_not_found")
     return row
+
+
+def read_target(session: Session, card_id: int) -> Any | None:
+    """The same of a card that is not locked, for looking ahead; None where there is none."""
+    return session.execute(_TARGET, {"id": card_id}).one_or_none()
 
 
 def recharge_refusal(card: Any, now: datetime, zone: ZoneInfo) -> str | None:
