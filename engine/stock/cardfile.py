@@ -102,12 +102,14 @@ class CardRow:
 
 @dataclass(frozen=True, slots=True)
 class CardFile:
-    """What a card list holds. `mapping` is {field: column name}; `ignored` the columns that nothing is read from."""
+    """What a card list holds. `mapping` is {field: column name}; `headers` all column names, `ignored` those that
+    nothing is read from."""
 
     rows: list[CardRow] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     mapping: dict[str, str] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
+    headers: list[str] = field(default_factory=list)
 
 
 def describe(problem: Problem) -> str:
@@ -187,6 +189,7 @@ class _Reader:
                 break
         if not best[0]:
             raise CellError("no_header", rows=HEADER_ROWS)
+        self.found.headers.extend(_headers(best[1]))
         missing = [name for name in REQUIRED if name not in best[0]]
         headers = ", ".join(cell.strip() for cell in best[1] if cell.strip())
         raise CellError("column_missing", field=_said(missing[0]), headers=headers[:200])
@@ -194,6 +197,7 @@ class _Reader:
     def _take_header(self, cells: list[str], columns: dict[str, int], twice: dict[str, list[int]]) -> None:
         self._columns, self._names = columns, [" ".join(cell.split()) for cell in cells]
         self.found.mapping.update({name: self._names[at] for name, at in columns.items()})
+        self.found.headers.extend(_headers(cells))
         used = set(columns.values())
         self.found.ignored.extend(name for at, name in enumerate(self._names) if name and at not in used)
         for name, places in twice.items():
@@ -301,6 +305,11 @@ class _Reader:
             for card in short:
                 length = len(getattr(card, name))
                 self._problem(card.line, name, CellError("zeros_lost", length=length, usual=usual))
+
+
+def _headers(cells: list[str]) -> list[str]:
+    """The names in a row of them, each once."""
+    return list(dict.fromkeys(name for cell in cells if (name := " ".join(cell.split()))))
 
 
 _INEXACT = re.compile(r"[0-9]+([.,][0-9]*)?[eE][+-]?[0-9]+|[0-9]+[.,][0-9]+", re.ASCII)

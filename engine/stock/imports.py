@@ -53,7 +53,8 @@ _LOOK = 20_000
 class CardImport:
     """What a list holds or became. `total` in micro-units; `states` counts cards by what becomes of them.
 
-    `preview`: the first rows, for a look before it counts. `batch_id` and serials are None after a dry run.
+    `headers`: all column names. `preview`: the first rows, for a look before it counts. `batch_id` and serials are
+    None after a dry run.
     """
 
     cards: int
@@ -68,6 +69,7 @@ class CardImport:
     batch_id: int | None = None
     first_serial: str | None = None
     last_serial: str | None = None
+    headers: tuple[str, ...] = ()
 
 
 @command("batch.import")
@@ -162,6 +164,7 @@ def _told(found: CardFile, order: BatchOrder) -> CardImport:
         problems=tuple(found.problems),
         preview=tuple(found.rows[:PREVIEW]),
         warnings=tuple(warnings),
+        headers=tuple(found.headers),
     )
 
 

@@ -7,9 +7,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from markupsafe import Markup
-from wtforms import Field
 
-from engine.money import parse_currency
 from engine.stock.orders import MAX_COUNT, MAX_DAYS, BatchOrder
 from engine.stock.outlook import PRESETS, Choices
 from portal.forms import MISSING, AmountField, ChoiceField, CommandForm, SwitchField, TextField, WholeField
@@ -123,11 +121,13 @@ class RulesForm(CommandForm):
         given["max_bound"] = given["max_bound"] if given["binding"] == "multi" else 0
         return given
 
-    def validate_currency(self, field: Field) -> None:
-        if not self.deck.data and not field.data:
-            raise ValueError(MISSING)
-        if field.data:
-            parse_currency(field.data)
+    def validate(self, extra_validators: Any = None) -> bool:
+        """What the fields say by themselves, and that a currency is known."""
+        valid = bool(super().validate(extra_validators))
+        if not self.deck.data and not self.currency.data:
+            self.currency.errors = [MISSING]
+            return False
+        return valid
 
 
 class BatchForm(RulesForm):
