@@ -118,21 +118,30 @@ def log_in(page: Page) -> None:
     page.wait_for_url("**/batches")
 
 
-def assert_accessible(page: Page) -> None:
-    """No violation of axe's rules, serious or not."""
+def violations(page: Page) -> list[str]:
+    """Whatever axe finds, serious or not."""
     results = Axe().run(page)
-    found = [
-        (violation["id"], [node["target"] for node in violation["nodes"]])
+    return [
+        f"{violation['id']}: {[node['target'] for node in violation['nodes']][:5]}"
         for violation in results.response["violations"]
     ]
-    assert not found, page.url
+
+
+def wide_boxes(page: Page) -> list[str]:
+    """What reaches out of the screen sideways, or out of a box that would cut it off."""
+    found: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll(".flush:not(.scroll), .sheet:not(.scroll), main, html")]
+            .filter((box) => box.scrollWidth > box.clientWidth + 1)
+            .map((box) => `${box.tagName}.${box.className}: ${box.scrollWidth} > ${box.clientWidth}`)"""
+    )
+    return found
+
+
+def assert_accessible(page: Page) -> None:
+    """No violation of axe's rules, serious or not."""
+    assert not violations(page), page.url
 
 
 def assert_fits(page: Page) -> None:
     """Nothing reaches out of the screen sideways, nor out of a box that would cut it off."""
-    wide = page.evaluate(
-        """() => [...document.querySelectorAll(".flush, .sheet, main, html")]
-            .filter((box) => box.scrollWidth > box.clientWidth + 1)
-            .map((box) => `${box.tagName}.${box.className}: ${box.scrollWidth} > ${box.clientWidth}`)"""
-    )
-    assert not wide, page.url
+    assert not wide_boxes(page), page.url

@@ -1,0 +1,121 @@
+"""Every page of the console in a real Chromium: nothing typed runs, axe finds nothing, a phone shows all of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import Browser, Page
+from werkzeug.routing import Rule
+from werkzeug.serving import make_server
+
+from engine.config import Keys
+from tests.browser.conftest import DESK, PHONE, violations, wide_boxes
+from tests.conftest import Clones
+from tests.portal.house import House, house, pages
+from tests.portal.world import MARK
+
+COOKIE = "cardtone-dev"
+
+
+@dataclass
+class Served:
+    """The shared house, served to browsers."""
+
+    house: House
+    url: str
+
+
+@pytest.fixture(scope="module")
+def served(clones: Clones, keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The house on a port of this machine."""
+    with house(clones, keys, tmp_path_factory.mktemp("home")) as made:
+        server = make_server("127.0.0.1", 0, made.app, threaded=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield Served(made, f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def walk(
+    browser: Browser,
+    served: Served,
+    look: Callable[[Page], list[str]],
+    which: Callable[[Rule], bool],
+    **options: object,
+) -> list[str]:
+    """Open each page as the administrator and look at it; what Chromium complains of counts as well."""
+    visitor = served.house.visitor("admin")
+    cookie = visitor.get_cookie(COOKIE)
+    assert cookie is not None
+    context = browser.new_context(base_url=served.url, **options)  # type: ignore[arg-type]
+    context.add_cookies([{"name": COOKIE, "value": cookie.value, "url": served.url}])
+    page = context.new_page()
+    found: list[str] = []
+    page.on(
+        "console",
+        lambda said: found.append(f"{page.url}: {said.text}") if said.type in ("error", "warning") else None,
+    )
+    page.on("pageerror", lambda error: found.append(f"{page.url}: {error}"))
+    page.on("dialog", lambda box: (found.append(f"{page.url}: ran what was typed"), box.dismiss()))
+    for rule in pages(served.house.app):
+        if "GET" not in (rule.methods or ()) or not which(rule):
+            continue
+        path = served.house.address(rule)
+        if visitor.get(path).mimetype != "text/html":
+            continue
+        page.goto(path)
+        found += [f"{rule.rule}: {text}" for text in look(page)]
+    context.close()
+    return found
+
+
+def is_form(rule: Rule) -> bool:
+    """An act's own page: all of them are one form."""
+    return "POST" in (rule.methods or ())
+
+
+def nothing_ran(page: Page) -> list[str]:
+    """A marker that became an element; a title it could have changed."""
+    made = page.locator("img[src=x]").count()
+    return [f"{made} markers became elements"] if made else []
+
+
+def all_of_it(page: Page) -> list[str]:
+    return [*nothing_ran(page), *violations(page), *wide_boxes(page)]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_at_a_desk(browser: Browser, served: Served, scheme: str) -> None:
+    found = walk(
+        browser, served, all_of_it, lambda rule: not is_form(rule), viewport=DESK, color_scheme=scheme
+    )
+    assert not found
+
+
+def test_pages_on_a_phone(browser: Browser, served: Served) -> None:
+    found = walk(browser, served, all_of_it, lambda rule: not is_form(rule), viewport=PHONE)
+    assert not found
+
+
+def test_forms_on_a_phone_in_the_dark(browser: Browser, served: Served) -> None:
+    found = walk(browser, served, all_of_it, is_form, viewport=PHONE, color_scheme="dark")
+    assert not found
+
+
+def test_the_marker_is_shown_as_it_was_typed(served: Served) -> None:
+    visitor = served.house.visitor("admin")
+    shown = [
+        rule.rule
+        for rule in pages(served.house.app)
+        if "GET" in (rule.methods or ()) and _shows_it(visitor.get(served.house.address(rule)).text)
+    ]
+    assert len(shown) > 10
+
+
+def _shows_it(page: str) -> bool:
+    return MARK.replace("<", "&lt;").replace(">", "&gt;") in page

@@ -1,0 +1,189 @@
+"""One house with something of everything in it, every text of it written by somebody with bad intentions.
+
+The walks over all pages share it: whom each page opens to, that each is accessible and fits a phone, that nothing typed
+runs anywhere. `MARK` stands in every name, reason and note.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from engine import alarms, uploads, work
+from engine.actor import CONSOLE, Actor
+from engine.bulk import runs
+from engine.bulk.orders import BulkOrder, Listed
+from engine.calls import destinations
+from engine.cards import binding, lifecycle, searchcopy
+from engine.db import Database
+from engine.funds import accounts, autorules, bonus, recharges
+from engine.people import consents, resellerpeople, resellers, staff, views
+from engine.permissions import STAFF_ROLES
+from engine.reports import buckets
+from engine.stock import custody, resale, templates
+from engine.stock.batches import BatchOrder, order_batch
+from engine.stock.forms import Form
+from engine.vault import Secret, Vault
+from tests import scenes
+from tests.scenes import NOW, OPERATOR, USD, Line, TestCard
+
+MARK = "<img src=x onerror=alert(1)>"
+PASSWORD = "seven quiet harbours"
+CALLER = "491711234567"
+OLD = b"number,password,balance\n123456789012,12345678,5.00\n"
+
+
+@dataclass
+class World:
+    """What the walks need to know of it.
+
+    `arguments`: an example for each argument of the console's addresses; where one name leads to different things, the
+    beginning of the address stands before it, such as `/batches/import/upload_id`.
+    """
+
+    cards: list[TestCard]
+    people: dict[str, staff.StaffIdentity]
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+def build(db: Database, vault: Vault) -> World:
+    """Make it: people of each role, decks, batches, calls of each kind, money, resellers, alarms, work."""
+    people = {
+        role: staff.add_staff(db, role, f"{role} {MARK}", role, Secret(PASSWORD), CONSOLE, NOW)[0]
+        for role in STAFF_ROLES
+    }
+    scenes.deck(db, name="Cost", rates={"880": "0.01", "44": "0.005"})
+    rates = f"prefix,destination,price\n880,Bangladesh {MARK},0.015\n44,Britain,0.02\n"
+    scenes.deck(db, rates, name="Standard")
+    scenes.deck(db, rates.replace("0.02", "0.03"), now=NOW + timedelta(minutes=1))
+    cards = scenes.batch(
+        db, vault, 12, name=f"May {MARK}", concurrency=3, binding="multi", max_bound=3, auto_bind=True
+    )
+    scenes.vouchers(db, vault, 2, name="Vouchers")
+    held = scenes.batch(db, vault, 6, name="Held back", release="activation")
+    waiting = order_batch(db, vault, BatchOrder("Waiting", 50, USD("5"), "USD", "Standard"), OPERATOR, NOW)
+    destinations.set_group(db, f"Islands {MARK}", ["1246"], OPERATOR, NOW)
+    rules = destinations.add_rules(db, f"Strict {MARK}", OPERATOR, NOW, barred=["premium"])
+    number = scenes.access_number(db, per_minute="0.01")
+    line = _calls(db, vault, cards)
+    account, rule, gift = _money(db, cards)
+    shop = _reseller(db, held)
+    run = runs.confirm(
+        db,
+        BulkOrder("lock", Listed((cards[9].id,)), reason=f"Torn {MARK}"),
+        OPERATOR,
+        line.now,
+        "run-1",
+    )
+    form = templates.add(db, f"Printer {MARK}", Form(), OPERATOR, NOW)
+    consent = consents.ask(
+        db,
+        action="card.recharge",
+        subject=f"card:{cards[0].serial}",
+        facts={"amount": USD("500"), "currency": "USD"},
+        reason=f"A good customer {MARK}",
+        actor=Actor("staff", people["operator"].id, people["operator"].name, "operator"),
+        now=line.now,
+    )
+    view = views.save_view(db, people["admin"].id, "cards", f"Mine {MARK}", "status=locked", line.now)
+    with db.begin() as session:
+        alarms.raise_alarm(session, "lost_calls", "switch:1", line.now, calls=3, switch_id=1)
+        failed = work.enqueue(session, "generate", {"batch_id": waiting.batch_id}, OPERATOR, NOW)
+    admin = Actor("staff", people["admin"].id, people["admin"].name, "admin")
+    searchcopy.refold(db, line.now)
+    buckets.aggregate(db, line.now)
+    return World(
+        cards,
+        people,
+        {
+            "serial": cards[0].serial,
+            "batch_id": 1,
+            "switch_id": 1,
+            "rules_id": rules.id,
+            "number": number,
+            "key": "zone",
+            "account_id": account,
+            "rule_id": rule,
+            "bonus_id": gift,
+            "reseller_id": shop,
+            "staff_id": people["support"].id,
+            "run_id": run,
+            "template_id": form.id,
+            "consent_id": consent,
+            "view_id": view,
+            "work_id": failed,
+            "upload_id": uploads.keep(
+                db, vault, "deck", f"sheet {MARK}.csv", rates.encode(), admin, line.now
+            ),
+            "/batches/import/upload_id": uploads.keep(
+                db, vault, "cards", f"old {MARK}.csv", OLD, admin, line.now
+            ),
+            "what": "changes",
+        },
+    )
+
+
+def _calls(db: Database, vault: Vault, cards: list[TestCard]) -> Line:
+    """A call that ended, one with an overrun, one that was swept, one that lives, and tries that were refused."""
+    line = Line(db, vault, scenes.switch(db, f"Asterisk {MARK}"))
+    line.open(cards[0], ref="plain", caller=CALLER)
+    line.later(61).end("plain", seconds=61)
+    line.open(cards[0], ref=f"capped {MARK}", caller=CALLER)
+    line.later(30).end(f"capped {MARK}", seconds=3_000)
+    line.open(cards[0], ref="live", caller=CALLER)
+    line.answer("live")
+    line.authenticate(cards[0].with_password("00000000"), caller=CALLER)
+    line.authorize(cards[0], "8", ref="refused")
+    lifecycle.lock(db, card_id=cards[1].id, reason=f"Lost {MARK}", actor=OPERATOR, now=line.now)
+    binding.bind(db, card_id=cards[3].id, caller="442079460000", actor=OPERATOR, now=line.now)
+    return line
+
+
+def _money(db: Database, cards: list[TestCard]) -> tuple[int, int, int]:
+    """A funding account, a rule that recharges from it, a bonus rule, a recharge and a correction."""
+    made = accounts.open_account(
+        db, name=f"Fund {MARK}", kind="funding", currency="USD", actor=OPERATOR, now=NOW
+    )
+    accounts.deposit(db, account_id=made.id, amount=USD("100"), actor=OPERATOR, now=NOW)
+    rule = autorules.add_rule(
+        db,
+        name=f"Keep going {MARK}",
+        threshold=USD("1"),
+        amount=USD("5"),
+        account_id=made.id,
+        actor=OPERATOR,
+        now=NOW,
+    )
+    autorules.enrol(db, rule_id=rule.id, card_ids=[cards[0].id], actor=OPERATOR, now=NOW)
+    gift = bonus.add_rule(db, name=f"Ten {MARK}", currency="USD", percent_bp=1000, actor=OPERATOR, now=NOW)
+    recharges.recharge(db, card_id=cards[2].id, amount=USD("2"), key="pay-1", actor=OPERATOR, now=NOW)
+    recharges.adjust(
+        db,
+        card_id=cards[2].id,
+        amount=-USD("1"),
+        reason=f"A mistake {MARK}",
+        key="fix-1",
+        actor=OPERATOR,
+        now=NOW,
+    )
+    return made.id, rule.id, gift.id
+
+
+def _reseller(db: Database, stock: list[TestCard]) -> int:
+    """A reseller with credit, people, stock, and a sold card."""
+    shop = resellers.add_reseller(db, f"Corner shop {MARK}", OPERATOR, NOW, discount_bp=1000)
+    account = accounts.open_account(
+        db,
+        name=f"Corner shop {MARK}",
+        kind="reseller",
+        currency="USD",
+        reseller_id=shop.id,
+        actor=OPERATOR,
+        now=NOW,
+    )
+    accounts.deposit(db, account_id=account.id, amount=USD("100"), actor=OPERATOR, now=NOW)
+    resale.assign(db, custody.Range(stock[0].id, stock[3].id), OPERATOR, NOW, reseller_id=shop.id)
+    resale.sell(db, custody.Range(stock[0].id, stock[0].id), OPERATOR, NOW, reseller_id=shop.id)
+    resellerpeople.add_person(db, shop.id, "owner", f"The owner {MARK}", "owner", None, OPERATOR, NOW)
+    return shop.id
