@@ -39,6 +39,7 @@ def destination_rules() -> ResponseReturnValue:
         "operator/rules/destinations.html",
         rules=destinations.list_rules(db()),
         groups=destinations.list_groups(db()),
+        group_word=group_word,
     )
 
 
@@ -83,9 +84,16 @@ def destination_rules_change(rules_id: int) -> ResponseReturnValue:
     )
 
 
+def group_word(name: str) -> str:
+    """A group as people say it."""
+    return name.replace("_", " ") if name in BUILT_IN else name
+
+
 def _offer(form: _RulesForm) -> None:
     own = [group.name for group in destinations.list_groups(db())]
-    choices = [(name, name.capitalize() if name in BUILT_IN else name) for name in (*GROUPS, *own)]
+    choices = [
+        (name, group_word(name).capitalize() if name in BUILT_IN else name) for name in (*GROUPS, *own)
+    ]
     form.barred.choices = choices
     form.allowed.choices = choices
 
