@@ -206,10 +206,25 @@ FUNDS: Sentences = {
 
 CALLS: Sentences = {
     "call_not_found": "There is no such call.",
+    "trial_no_password": (
+        "The password of this card can't be read any more: it was reset, or its batch was shredded. Choose another card."
+    ),
+    "trial_no_card": "None of the first cards of this batch can call now. Choose another batch, or name a card.",
     "call_ref_conflict": "This call_ref was used before for another call.",
     "call_ended": "The call has ended.",
     "end_too_late": "The end of the call came too late; its charge stands.",
     "answered_before_start": "The call can't have been answered before it was authorized.",
+    "call_not_flagged": "There is nothing to resolve about this call: it has no flag.",
+    "bad_call": "That is not the number of a call.",
+    "no_calls_chosen": "Choose a call first.",
+    "too_many_calls_chosen": "Resolve at most {high} calls at once.",
+    "bad_digits": "Type digits only, such as 8801712345678.",
+    "bad_cause": "The cause is a number between 0 and 127.",
+    "bad_duration": "Type a duration in seconds, or as 3:20.",
+    "report_not_found": "There is no such list to export.",
+    "report_too_long": "There are more rows than a sheet can hold. Choose CSV, or a shorter period.",
+    "export_not_found": "There is no such export.",
+    "export_not_done": "The file isn't ready yet.",
 }
 
 DECKS: Sentences = {

@@ -129,6 +129,9 @@ PERMISSIONS: dict[str, frozenset[str]] = {
         "access_number.disable": _RUN,
         "access_number.enable": _RUN,
         "call.end": _DESK,
+        "report.export": _ALL,
+        "report.cancel": _ALL,
+        "trial.call": _RUN,
         # people and machines
         "staff.add": (ADMIN,),
         "staff.change": (ADMIN,),

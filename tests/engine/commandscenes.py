@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import select, text
 
@@ -19,7 +20,7 @@ from engine import alarms, permissions, work
 from engine.actor import Actor
 from engine.bulk import runs
 from engine.bulk.orders import BulkOrder, Listed
-from engine.calls import access_numbers, destinations, ending
+from engine.calls import access_numbers, destinations, ending, trial
 from engine.calls.deckchange import PriceChange, change_deck
 from engine.calls.deckcosts import set_buy_deck
 from engine.calls.decks import find_deck, import_deck, version_in_force
@@ -38,7 +39,7 @@ from engine.people import (
     switches,
 )
 from engine.people.switches import SwitchIdentity
-from engine.reports import replays
+from engine.reports import exports, replays
 from engine.schema import Card, SwitchKey, Totp, WebSession
 from engine.stock import batches, custody, export, handover, imports, resale, shredding, templates
 from engine.stock.batches import BatchOrder
@@ -229,6 +230,21 @@ def _end_call(w: World) -> Act:
     )
 
 
+@scene("trial.call")
+def _trial_call(w: World) -> Act:
+    card = scenes.card(w.db, w.vault, name="Plain")
+    return lambda actor, key: trial.prepare(
+        w.db,
+        w.vault,
+        serial=card.serial,
+        destination=scenes.BANGLADESH,
+        caller=None,
+        key=key,
+        actor=actor,
+        now=AFTER,
+    )
+
+
 # --- rates ---
 
 
@@ -289,6 +305,32 @@ scene("deck.replay")(_replay)
 def _cancel_replay(w: World) -> Act:
     work_id = _replay(w)(OPERATOR, "first")
     return lambda actor, key: replays.cancel_replay(w.db, work_id=work_id, actor=actor, now=AFTER)
+
+
+NOTHING = exports.register(
+    exports.Source("nothing", "Nothing", "calls.see", ("what",), lambda db, given, asked: iter(()))
+)
+
+
+@scene("report.export")
+def _export_report(w: World) -> Act:
+    return lambda actor, key: exports.order(
+        w.db,
+        source=NOTHING.name,
+        filter={},
+        format="csv",
+        folder=w.folder,
+        zone=ZoneInfo("UTC"),
+        actor=actor,
+        now=AFTER,
+        key=key,
+    )
+
+
+@scene("report.cancel")
+def _cancel_report(w: World) -> Act:
+    work_id = _export_report(w)(OPERATOR, "first")
+    return lambda actor, key: exports.cancel(w.db, work_id=work_id, actor=actor, now=AFTER)
 
 
 @scene("destination_group.set")
