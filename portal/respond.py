@@ -7,10 +7,13 @@ must know both, hence `Vary`.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from flask import Response, make_response, redirect, render_template, request
+from flask import Response, current_app, make_response, redirect, render_template, request
+from jinja2 import nodes
+from jinja2_fragments import BlockNotFoundError
 from jinja2_fragments.flask import render_block
 
 
@@ -22,12 +25,40 @@ def wants_part() -> bool:
 def respond(template: str, *, block: str | None = None, status: int = 200, **context: Any) -> Response:
     """The page, or only its `block` where htmx asked for a part of it."""
     if block is not None and wants_part():
-        html = render_block(template, block, **context)
+        html = _rendered(template, block, context)
     else:
         html = render_template(template, **context)
     response = make_response(html, status)
     response.vary.add("HX-Request-Type")
     return response
+
+
+def _rendered(name: str, block: str, context: dict[str, Any]) -> str:
+    """One block of a page as the page would show it: its own, or one of a template that it extends."""
+    try:
+        return render_block(name, block, **context)
+    except BlockNotFoundError:
+        return _inherited(name, block, context)
+
+
+def _inherited(name: str, block: str, context: dict[str, Any]) -> str:
+    env = current_app.jinja_env
+    current_app.update_template_context(context)
+    page = env.get_template(name).new_context(context)
+    while (parent := _parent(name)) is not None:
+        name = parent
+        for known, render in env.get_template(name).blocks.items():
+            page.blocks.setdefault(known, []).append(render)
+    return env.concat(page.blocks[block][0](page))  # type: ignore[no-any-return,attr-defined]
+
+
+@lru_cache(maxsize=512)
+def _parent(name: str) -> str | None:
+    """The template that one extends by name."""
+    env = current_app.jinja_env
+    source, _, _ = env.loader.get_source(env, name)  # type: ignore[union-attr]
+    found = env.parse(source).find(nodes.Extends)
+    return found.template.value if found is not None and isinstance(found.template, nodes.Const) else None
 
 
 def go_to(url: str) -> Response:

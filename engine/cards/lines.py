@@ -123,7 +123,7 @@ class _Side:
 
 
 def calls_page(
-    session: Session, card_id: int, before: tuple[datetime, int] | None
+    session: Session, card_id: int, before: tuple[datetime, int] | None, limit: int = PAGE
 ) -> tuple[tuple[CallLine, ...], tuple[datetime, int] | None]:
     """Ended calls, those that ended last first, and where the next page begins (None: nowhere)."""
     own = (CdrCorrection.card_id == Cdr.card_id) & (CdrCorrection.cdr_id == Cdr.id)
@@ -135,24 +135,24 @@ def calls_page(
     )
     if before is not None:
         statement = statement.where(tuple_(Cdr.ended_at, Cdr.id) < tuple_(*before))
-    rows = session.execute(statement.order_by(Cdr.ended_at.desc(), Cdr.id.desc()).limit(PAGE + 1)).all()
+    rows = session.execute(statement.order_by(Cdr.ended_at.desc(), Cdr.id.desc()).limit(limit + 1)).all()
     calls = [_call_line(cdr, switch, correction) for cdr, switch, correction in rows]
-    older = (calls[PAGE - 1].ended_at, calls[PAGE - 1].id) if len(calls) > PAGE else None
-    return tuple(calls[:PAGE]), older
+    older = (calls[limit - 1].ended_at, calls[limit - 1].id) if len(calls) > limit else None
+    return tuple(calls[:limit]), older
 
 
 def entries_page(
-    session: Session, card_id: int, before: int | None
+    session: Session, card_id: int, before: int | None, limit: int = PAGE
 ) -> tuple[tuple[EntryLine, ...], int | None]:
     """Ledger entries, newest first, and where the next page begins (None: nowhere)."""
     statement = select(LedgerEntry).where(LedgerEntry.card_id == card_id)
     if before is not None:
         statement = statement.where(LedgerEntry.id < before)
-    entries = list(session.scalars(statement.order_by(LedgerEntry.id.desc()).limit(PAGE + 1)))
+    entries = list(session.scalars(statement.order_by(LedgerEntry.id.desc()).limit(limit + 1)))
     names = actor_names(session, (entry.actor for entry in entries))
     others = _other_sides(session, card_id, entries)
-    lines = tuple(_entry_line(entry, names, others) for entry in entries[:PAGE])
-    return lines, entries[PAGE - 1].id if len(entries) > PAGE else None
+    lines = tuple(_entry_line(entry, names, others) for entry in entries[:limit])
+    return lines, entries[limit - 1].id if len(entries) > limit else None
 
 
 def live_calls(session: Session, card_id: int) -> tuple[LiveCall, ...]:

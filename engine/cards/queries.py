@@ -238,19 +238,21 @@ _OF_CARD = (
 
 
 def calls_of(
-    db: Database, serial: str, before: tuple[datetime, int] | None
+    db: Database, serial: str, before: tuple[datetime, int] | None, *, limit: int = PAGE
 ) -> tuple[tuple[CallLine, ...], tuple[datetime, int] | None]:
     """One page of a card's calls, and where the next begins. Raises `InvalidInput` ("bad_serial")."""
     card_id = card_id_of(serial)
     with db.begin() as session:
-        return lines.calls_page(session, card_id, before)
+        return lines.calls_page(session, card_id, before, limit)
 
 
-def entries_of(db: Database, serial: str, before: int | None) -> tuple[tuple[EntryLine, ...], int | None]:
+def entries_of(
+    db: Database, serial: str, before: int | None, *, limit: int = PAGE
+) -> tuple[tuple[EntryLine, ...], int | None]:
     """One page of a card's ledger, and where the next begins. Raises `InvalidInput` ("bad_serial")."""
     card_id = card_id_of(serial)
     with db.begin() as session:
-        return lines.entries_page(session, card_id, before)
+        return lines.entries_page(session, card_id, before, limit)
 
 
 def known_card(db: Database, serial: str, field: str) -> int:

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from engine.cards.acts import RARE, possible
 from engine.cards.attempts import attempts_of, guard_of
-from engine.cards.queries import CardPage, calls_of, entries_of
+from engine.cards.queries import PAGE, CardPage, calls_of, entries_of
 from engine.cards.timelineview import timeline
 from portal import arguments
 from portal.installation import db, installation, now
@@ -19,6 +19,8 @@ from portal.operator.card.words import endpoint_of, offer
 from portal.operator.console import console, may, needed, needs
 from portal.respond import respond, wants_part
 
+FIRST = 10
+"""Lines of a part on the whole page; by itself it shows more."""
 PARTS = ("ask", "calls", "ledger", "timeline", "attempts")
 
 
@@ -46,25 +48,29 @@ def _answer(card: CardPage, part: str | None, made: dict[str, Any]) -> Response:
     return respond("operator/card/page.html", block=part, status=status, card=card, **made)
 
 
+def _limit(before: Any) -> int:
+    return FIRST if before is None else PAGE
+
+
 def _ask(card: CardPage) -> dict[str, Any]:
     return {"asked": asked(card)}
 
 
 def _calls(card: CardPage) -> dict[str, Any]:
     before = arguments.place("calls")
-    calls, older = calls_of(db(), card.serial, before)
+    calls, older = calls_of(db(), card.serial, before, limit=_limit(before))
     return {"calls": calls, "older_calls": arguments.written_place(older), "later_calls": before is not None}
 
 
 def _ledger(card: CardPage) -> dict[str, Any]:
     before = arguments.key("entries")
-    entries, older = entries_of(db(), card.serial, before)
+    entries, older = entries_of(db(), card.serial, before, limit=_limit(before))
     return {"entries": entries, "older_entries": older, "later_entries": before is not None}
 
 
 def _timeline(card: CardPage) -> dict[str, Any]:
     before = arguments.place("events")
-    found = timeline(db(), card.serial, before=before)
+    found = timeline(db(), card.serial, before=before, limit=_limit(before))
     return {
         "events": found.lines,
         "older_events": arguments.written_place(found.older),
@@ -74,7 +80,7 @@ def _timeline(card: CardPage) -> dict[str, Any]:
 
 def _attempts(card: CardPage) -> dict[str, Any]:
     before = arguments.place("tries")
-    tries, older = attempts_of(db(), card.serial, before=before)
+    tries, older = attempts_of(db(), card.serial, before=before, limit=_limit(before))
     return {
         "guard": guard_of(db(), installation().vault, card.serial, now()),
         "tries": tries,
