@@ -110,23 +110,28 @@ def find_work(db: Database, work_id: int, now: datetime) -> WorkView:
         row = session.get(Work, work_id)
         if row is None:
             raise NotFound("work_not_found", id=work_id)
-        code, _, words = (row.error or "").partition(": ")
-        return WorkView(
-            id=row.id,
-            kind=row.kind,
-            state=row.state,
-            progress=row.progress,
-            total=row.total,
-            result=row.result,
-            code=code or None,
-            failure=words or None,
-            created_by=row.created_by,
-            created_at=row.created_at,
-            started_at=row.started_at,
-            finished_at=row.finished_at,
-            cancel_requested=row.cancel_requested,
-            abandoned=row.lease_until is not None and row.lease_until <= now,
-        )
+        return view_of(row, now)
+
+
+def view_of(row: Work, now: datetime) -> WorkView:
+    """A row that was read already, as it may be shown."""
+    code, _, words = (row.error or "").partition(": ")
+    return WorkView(
+        id=row.id,
+        kind=row.kind,
+        state=row.state,
+        progress=row.progress,
+        total=row.total,
+        result=row.result,
+        code=code or None,
+        failure=words or None,
+        created_by=row.created_by,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        cancel_requested=row.cancel_requested,
+        abandoned=row.lease_until is not None and row.lease_until <= now,
+    )
 
 
 _FREE = """

@@ -17,7 +17,7 @@ from engine import settings, uploads
 from engine.db import Database
 from engine.errors import EngineUnavailable
 from engine.migrations.partitions import month_start
-from engine.reports import buckets
+from engine.reports import buckets, exports
 
 ANSWERS_DAYS = 60
 """The documents themselves (ledger entries, payments) remember their keys for ever."""
@@ -35,6 +35,8 @@ def prune(db: Database, now: datetime) -> dict[str, int]:
     return {
         "months_of_tries": drop_months_of_tries(db, tries_before),
         "tries": _delete(db, _TRIES, tries_before),
+        # Before the rows of work that tell where the files are.
+        "report_exports": exports.remove_old(db, now),
         "work": _delete(db, _WORK, over_before),
         "runs": _delete(db, _RUNS, over_before),
         "uploads": _delete(db, _UPLOADS, now - uploads.KEPT),
