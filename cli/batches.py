@@ -19,9 +19,11 @@ from engine.errors import InvalidInput
 from engine.stock import batches, custody
 from engine.stock.batches import find_batch, order_batch
 from engine.stock.export import FORMATS, export_batch
+from engine.stock.forms import as_settings
 from engine.stock.imports import import_cards
 from engine.stock.queries import BatchLine, batch_list, batch_page
 from engine.stock.shredding import shred
+from engine.stock.templates import template_named, templates
 from jobs.worker import run_until_done
 
 _SEPARATORS = {name.replace(" ", "-"): sign for sign, name in DELIMITERS.items()}
@@ -124,6 +126,8 @@ def show(context: Context, name: str) -> None:
 @click.option("--again", is_flag=True, help="Issue the passwords once more.")
 @click.option("--reason", help="Why they are issued once more.")
 @click.option("--without-passwords", is_flag=True, help="A list that may be had at any time.")
+@click.option("--template", help="An export template, in place of --format.")
+@click.option("--recipient", metavar="age1…", help="Encrypt the file to this age recipient.")
 @own_name
 @with_context
 def export(
@@ -134,27 +138,42 @@ def export(
     again: bool,
     reason: str | None,
     without_passwords: bool,
+    template: str | None,
+    recipient: str | None,
     as_me: bool,
 ) -> None:
     """Write the cards to a file. With passwords it is issued once.
 
     csv: commas. txt: tabs. xlsx: text cells, the one to open in a spreadsheet, which would show the digits of a csv
-    file as numbers.
+    file as numbers. A template has columns, signs and an encoding of its own (`cardtone batches templates`).
     """
+    kept = None if template is None else template_named(context.db, template)
     done = export_batch(
         context.db,
         context.vault,
         name,
-        format_,
+        format_ if kept is None else kept.form,
         out,
         acting(context, as_me),
         context.clock(),
         again=again,
         reason=reason,
         with_passwords=not without_passwords,
+        template=None if kept is None else kept.name,
+        recipient=recipient,
     )
+    secret = not without_passwords and (kept is None or kept.form.has_secrets)
+    context.answer(texts.exported_data(done, secret), texts.exported_text(done, secret))
+
+
+@command.command("templates")
+@with_context
+def list_templates(context: Context) -> None:
+    """List the export templates, by name."""
+    kept = templates(context.db)
     context.answer(
-        texts.exported_data(done, not without_passwords), texts.exported_text(done, not without_passwords)
+        {"templates": [{"name": one.name, **as_settings(one.form)} for one in kept]},
+        texts.templates_text(kept) if kept else "There is no export template; the console makes them.",
     )
 
 
@@ -259,6 +278,17 @@ def shred_keys(context: Context, name: str, reason: str | None) -> None:
         f"The passwords of {name} can't be read any more. Older backups may still hold the key, wrapped by the"
         " master key.",
     )
+
+
+@command.command("stop")
+@click.argument("name")
+@click.option("--reason", help="Kept in the audit trail.")
+@with_context
+def stop(context: Context, name: str, reason: str | None) -> None:
+    """Let a batch that is being made end where it is; it can be resumed or discarded."""
+    stopped = batches.stop(context.db, name, CONSOLE, context.clock(), reason)
+    told = f"{name} stops with the cards it is at." if stopped else f"{name} was stopped already."
+    context.answer({"name": name, "stopped": stopped}, told)
 
 
 @command.command("discard")

@@ -14,6 +14,7 @@ from engine.stock.cardfile import CardRow, describe
 from engine.stock.export import Exported
 from engine.stock.imports import CardImport, state_of
 from engine.stock.queries import BatchLine, BatchPage, Handout
+from engine.stock.templates import Template
 
 FIRST_ROWS = 5
 MOST_LINES = 100
@@ -210,6 +211,12 @@ def exported_data(done: Exported, with_passwords: bool) -> dict[str, Any]:
         "without_password": done.without_password,
         "sha256": done.sha256,
     }
+
+
+def templates_text(kept: Sequence[Template]) -> str:
+    """Export templates with their format and columns."""
+    rows = [(one.name, one.form.format, one.form.encoding, ", ".join(one.form.columns)) for one in kept]
+    return table(["Template", "Format", "Encoding", "Columns"], rows)
 
 
 def import_text(told: CardImport, name: str) -> str:

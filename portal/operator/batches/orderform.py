@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from engine.stock.orders import MAX_COUNT, MAX_DAYS, BatchOrder
-from engine.stock.outlook import PRESETS, Choices
+from engine.stock.outlook import PRESETS, Choices, Preset
 from portal.forms import MISSING, AmountField, ChoiceField, CommandForm, SwitchField, TextField, WholeField
 
 KINDS = [("calling", "Calling cards"), ("voucher", "Recharge vouchers")]
@@ -168,10 +168,11 @@ class BatchForm(RulesForm):
             field = self[name]
             field.data, field.raw_data, field.errors = value, None, []
 
-    def apply(self, preset: str) -> None:
-        """Fill in what is usual for a face value."""
+    def apply(self, preset: str) -> Preset | None:
+        """Fill in what is usual for a face value; None where there is no such preset."""
         found = next((one for one in PRESETS if one.name == preset), None)
         self.fill(dict(found.changes) if found else {})
+        return found
 
 
 def values_of(order: BatchOrder) -> dict[str, Any]:

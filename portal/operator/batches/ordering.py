@@ -38,8 +38,9 @@ def new_batch() -> ResponseReturnValue:
             abort(404)
         form.fill(values_of(order))
         form.region.data = order.name.partition("_")[0] if "_" in order.name else None
-    form.apply(arguments.choice("preset", [preset.name for preset in PRESETS]) or "")
-    return _page(form)
+    elif len(form.deck.choices) == 2:
+        form.deck.data = form.deck.choices[1].value  # the only one there is
+    return _page(form, preset=arguments.choice("preset", [preset.name for preset in PRESETS]))
 
 
 @console.post("/batches/new")
@@ -48,8 +49,7 @@ def new_batch_post() -> ResponseReturnValue:
     """`preset` fills in, `step` is `check` (the outlook), `look` (a last look), `change` (back) or `order`."""
     form, step = _form(), request.form.get("step", "check")
     if request.form.get("preset"):
-        form.apply(request.form["preset"])
-        return _page(form)
+        return _page(form, preset=request.form["preset"])
     if step == "change":
         return _page(form)
     order, look = _look(form)
@@ -72,7 +72,7 @@ def batch_outlook() -> ResponseReturnValue:
     """The outlook alone, as it stands while somebody types; what is wrong is told here, not as a refusal."""
     form = _form()
     _, look = _look(form)
-    return respond("operator/batches/new.html", block="outlook", form=form, **_told(form, look))
+    return respond("operator/batches/new.html", block="outlook", form=form, whole=False, **_told(form, look))
 
 
 def _form() -> BatchForm:
@@ -103,7 +103,10 @@ def _proposed(form: BatchForm) -> str:
     return outlooks.proposed_name(db(), region, denomination, kind, now(), zone)
 
 
-def _page(form: BatchForm, look: Outlook | None = None, status: int = 200) -> ResponseReturnValue:
+def _page(
+    form: BatchForm, look: Outlook | None = None, status: int = 200, preset: str | None = None
+) -> ResponseReturnValue:
+    applied = form.apply(preset or "")
     return respond(
         "operator/batches/new.html",
         status=status,
@@ -111,6 +114,8 @@ def _page(form: BatchForm, look: Outlook | None = None, status: int = 200) -> Re
         first=FIRST,
         groups=[(title, names.split()) for title, names in GROUPS],
         presets=PRESETS,
+        applied=applied,
+        whole=True,
         **_told(form, look),
     )
 

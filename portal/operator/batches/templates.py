@@ -21,7 +21,7 @@ from portal.operator.batches.orderform import NameField
 from portal.operator.batches.words import COLUMNS as COLUMN_WORDS
 from portal.operator.batches.words import FORMATS
 from portal.operator.console import actor, console, needs
-from portal.respond import go_to, respond
+from portal.respond import go_to, respond, wants_part
 
 TEMPLATE = "/templates/<int(max=9223372036854775807):template_id>"
 PLACES = range(1, len(COLUMNS) + 1)
@@ -166,7 +166,7 @@ def remove_template(template_id: int) -> ResponseReturnValue:
 
 
 def _only_preview() -> bool:
-    return request.form.get("step") == "preview" or "HX-Request" in request.headers
+    return request.form.get("step") == "preview" or wants_part()
 
 
 def _kept(sentence: str) -> ResponseReturnValue:
