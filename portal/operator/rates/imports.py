@@ -113,7 +113,7 @@ def _form(given: Any) -> ImportForm:
 def _begin(form: ImportForm, sheet: Upload) -> None:
     """What a form proposes for a file that nobody has looked at yet."""
     deck_id = arguments.key("deck")
-    form.deck.data = str(deck_id) if deck_id is not None else ""
+    form.deck.data = None if deck_id is None else str(deck_id)
     form.name.data = sheet.name.rsplit(".", 1)[0][:100]
     form.currency.data = read_deck(sheet.data).currency
     form.rounding.data = "half_up"
@@ -129,7 +129,7 @@ def _look(form: ImportForm, sheet: Upload, looked: bool) -> tuple[DeckImport | N
     for field in form.columns:
         field.choices = [("", "Not used"), *((name, name) for name in dict.fromkeys(raw.headers))]
         if form.mapping is None:
-            field.raw_data, field.data = None, raw.mapping.get(field.name.removeprefix("column_"), "")
+            field.raw_data, field.data = None, raw.mapping.get(field.name.removeprefix("column_"))
     valid = form.validate() if looked else bool(form.currency.data or form.deck.data)
     told: DeckImport | None = None
     if valid:
