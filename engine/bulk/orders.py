@@ -51,7 +51,8 @@ MOST_LISTED = 1_000_000
 """Cards in one list."""
 
 FORMATS = ("csv", "txt", "xlsx")
-_REASON_NEEDED = ("lock", "damage", "discard")
+REASON_NEEDED = ("lock", "damage", "discard")
+"""Verbs that nobody may order without saying why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def checked(order: BulkOrder) -> BulkOrder:
     """
     if order.verb not in VERBS:
         raise InvalidInput("not_a_choice", field="verb", allowed=VERBS)
-    reason = checked_reason(order.reason, required=order.verb in _REASON_NEEDED)
+    reason = checked_reason(order.reason, required=order.verb in REASON_NEEDED)
     params = _PARAMS.get(order.verb, _none)(dict(order.params))
     targets = order.targets
     if isinstance(targets, Listed):

@@ -65,6 +65,12 @@ def confirm(
     return run(db, order, actor, now, key or idempotency.new_key(), expected)
 
 
+def confirmed(db: Database, key: str) -> int | None:
+    """The run that was confirmed with a key, or None: sent again, an order needs no second look."""
+    with db.begin() as session:
+        return session.scalar(select(BulkRun.id).where(BulkRun.idempotency_key == key))
+
+
 def _confirming(verb: str) -> Callable[..., int]:
     @command(f"bulk.{verb}")
     @reruns

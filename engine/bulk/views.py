@@ -16,7 +16,7 @@ from engine.db import Database
 from engine.errors import NotFound
 from engine.funds.recharges import MOST
 from engine.messages import sentence
-from engine.schema import BulkRun, Work
+from engine.schema import Batch, BulkRun, Reseller, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,17 @@ def list_runs(
     with db.begin() as session:
         rows = session.execute(wanted.order_by(BulkRun.id.desc()).limit(limit))
         return [_view(run, row, {}) for run, row in rows]
+
+
+def filter_names(db: Database, plain: Mapping[str, Any] | None) -> dict[str, str]:
+    """The names of the batch and the reseller that a run's filter is about, under `batch` and `reseller`."""
+    asked = {name: (plain or {}).get(f"{name}_id") for name in ("batch", "reseller")}
+    with db.begin() as session:
+        found = {
+            "batch": session.scalar(select(Batch.name).where(Batch.id == asked["batch"])),
+            "reseller": session.scalar(select(Reseller.name).where(Reseller.id == asked["reseller"])),
+        }
+    return {name: text for name, text in found.items() if text is not None}
 
 
 def actors(db: Database) -> dict[str, str]:

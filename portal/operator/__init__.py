@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from portal import telling
-from portal.operator import batches, card, cards, entry, rates, rules, words
+from portal.operator import batches, bulk, card, cards, entry, rates, rules, search, words
 from portal.operator.console import console, may, sections
 
 __all__ = ["batches", "card", "cards", "entry", "init_app", "rates", "rules"]
