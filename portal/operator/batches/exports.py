@@ -11,7 +11,7 @@ from flask import Response, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.http import dump_options_header
 
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, NotFound
 from engine.messages import sentence
 from engine.stock import export, handover, templates
 from engine.stock.forms import BUILT_IN, Form
@@ -176,7 +176,7 @@ def previewed(form: Callable[[], Form | str], batch_id: int | None) -> dict[str,
     try:
         asked = form()
         preview = templates.preview(db(), batch_id, BUILT_IN[asked] if isinstance(asked, str) else asked)
-    except InvalidInput as error:
+    except (InvalidInput, NotFound) as error:
         problem = sentence(error)
     told = [MANGLED[code] for code in preview.warnings] if preview else []
     return {"preview": preview, "told": told, "problem": problem, "columns": COLUMNS, "formats": FORMATS}

@@ -9,6 +9,8 @@ from typing import Any
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
+from engine.cards.serials import card_id_of
+from engine.errors import InvalidInput
 from engine.people.resellers import list_resellers
 from engine.stock import custody, resale
 from engine.stock.custody import Moved, Range
@@ -65,7 +67,12 @@ class RangeForm(CommandForm):
     reason = ReasonField(required=False)
 
     def cards(self) -> Range:
-        """The range. Raises `InvalidInput`."""
+        """The range. Raises `InvalidInput`, naming the end that is no serial."""
+        for field in (self.from_serial, self.to_serial):
+            try:
+                card_id_of(field.data or "")
+            except InvalidInput as error:
+                raise InvalidInput(error.code, **{**error.data, "field": field.short_name}) from None
         return Range.of_serials(self.from_serial.data or "", self.to_serial.data)
 
     @property
