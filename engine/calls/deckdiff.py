@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain, repeat
 from typing import Any, TypeAlias, cast
 
 import psycopg
@@ -169,20 +170,31 @@ def _row(values: tuple[Any, ...]) -> DeckRow:
 _FACTS = ", ".join(COLUMNS[1:])
 _SIDE = f"""
     SELECT prefix, count(*) AS rates, sum(price_per_minute) AS price,
-           sum(hash_record_extended(ROW({_FACTS}), 0)) AS facts, {{named}} AS named
+           sum(hash_record_extended(ROW({_FACTS}), 0)) AS facts
     FROM deck_rate WHERE version_id = %({{side}})s{{narrowed}} GROUP BY prefix
 """
 _DIFFERENCES = """
     SELECT prefix, kind FROM (
-        SELECT coalesce(old.prefix, new.prefix) AS prefix, coalesce(old.named, new.named) AS named,
+        SELECT coalesce(old.prefix, new.prefix) AS prefix,
             CASE WHEN old.prefix IS NULL THEN 'added' WHEN new.prefix IS NULL THEN 'removed'
                  WHEN new.price * old.rates > old.price * new.rates THEN 'dearer'
                  WHEN new.price * old.rates < old.price * new.rates THEN 'cheaper' ELSE 'otherwise' END AS kind
         FROM ({old}) old FULL JOIN ({new}) new ON old.prefix = new.prefix
-        WHERE (old.facts IS DISTINCT FROM new.facts OR old.rates IS DISTINCT FROM new.rates)
-          AND (coalesce(old.named, FALSE) OR coalesce(new.named, FALSE))
+        WHERE old.facts IS DISTINCT FROM new.facts OR old.rates IS DISTINCT FROM new.rates
     ) differing WHERE %(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s)
 """
+
+
+_FITTING = "SELECT DISTINCT prefix FROM deck_rate WHERE version_id IN (%(old)s, %(new)s) AND {fits}"
+_BOUND = """
+    SELECT count(*), max(prefix) FROM (
+        SELECT prefix FROM deck_rate WHERE version_id = %({side})s{narrowed} AND prefix > %(place)s
+        ORDER BY prefix LIMIT %(size)s
+    ) stretch
+"""
+_FIRST_STRETCH, _STRETCH = 1_000, 20_000
+_LAST = "9" * 16
+"""Behind every prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,16 +219,26 @@ def differences(
 
     `kinds`: some of `KINDS`; `words`: digits that a prefix begins with, or a part of a destination's name.
     """
-    asked = {"old": before, "new": after, "kinds": list(kinds) if kinds else None, "limit": limit + 1}
-    narrowed, named, given = narrowing(words)
-    if place is not None:
-        narrowed += " AND prefix > %(place)s"
-        given["place"] = place
+    if kinds and not any(difference_counts(db, before, after)[kind] for kind in kinds):
+        return Differences((), False)
+    asked = {"old": before, "new": after, "kinds": list(kinds) if kinds else None}
+    found: list[tuple[str, str]] = []
     with db.begin() as session:
         link = driver(session)
-        found = link.execute(
-            _differing(narrowed, named) + " ORDER BY prefix LIMIT %(limit)s", {**asked, **given}
-        ).fetchall()
+        narrowed = ""
+        if words:
+            fits, given = narrowing(words)
+            fitting = link.execute(_FITTING.format(fits=fits), {**asked, **given}).fetchall()
+            asked["fitting"] = [prefix for (prefix,) in fitting]
+            narrowed = " AND prefix = ANY(%(fitting)s)"
+        statement = _differing(f"{narrowed} AND prefix > %(place)s AND prefix <= %(bound)s")
+        for low, high in _stretches(link, asked, narrowed, place or ""):
+            limits = {"place": low, "bound": high, "limit": limit + 1 - len(found)}
+            found += link.execute(
+                f"{statement} ORDER BY prefix LIMIT %(limit)s", {**asked, **limits}
+            ).fetchall()
+            if len(found) > limit:
+                break
         kept = dict(found[:limit])
         old = by_prefix(stored_rates(link, before, list(kept)))
         new = by_prefix(stored_rates(link, after, list(kept)))
@@ -225,6 +247,23 @@ def differences(
         for prefix, kind in kept.items()
     )
     return Differences(changes, len(found) > limit)
+
+
+def _stretches(
+    link: psycopg.Connection[Any], asked: dict[str, Any], narrowed: str, place: str
+) -> Iterator[tuple[str, str]]:
+    """Stretches of prefixes, from behind `place` to the end, that hold so many rates that a page is soon full: where
+    much differs the first is enough, and nobody waits for the rest of two large versions."""
+    for size in chain([_FIRST_STRETCH], repeat(_STRETCH)):
+        bounds = []
+        for side in ("old", "new"):
+            statement = _BOUND.format(side=side, narrowed=narrowed)
+            row = link.execute(statement, {**asked, "place": place, "size": size}).fetchone()
+            bounds += [row[1]] if row and row[0] == size else []
+        yield place, min(bounds, default=_LAST)
+        if not bounds:
+            return
+        place = min(bounds)
 
 
 def all_differences(db: Database, before: int, after: int, block: int = 2_000) -> Iterator[PrefixChange]:
@@ -243,7 +282,7 @@ def difference_counts(db: Database, before: int, after: int) -> dict[str, int]:
     known: dict[tuple[int, int], dict[str, int]] = db.cache.setdefault(_KEY, {})
     counts = known.get((before, after))
     if counts is None:
-        statement = f"SELECT kind, count(*) FROM ({_differing('', 'TRUE')}) counted GROUP BY kind"
+        statement = f"SELECT kind, count(*) FROM ({_differing('')}) counted GROUP BY kind"
         with db.begin() as session:
             rows = driver(session).execute(statement, {"old": before, "new": after, "kinds": None})
             counts = {**dict.fromkeys(KINDS, 0), **dict(rows.fetchall())}
@@ -263,29 +302,25 @@ def check_version(session: Session, deck_id: int, version_id: int) -> DeckVersio
     return version
 
 
-def _differing(narrowed: str, named: str) -> str:
-    sides = {side: _SIDE.format(side=side, narrowed=narrowed, named=named) for side in ("old", "new")}
+def _differing(narrowed: str) -> str:
+    sides = {side: _SIDE.format(side=side, narrowed=narrowed) for side in ("old", "new")}
     return _DIFFERENCES.format(**sides)
 
 
-def narrowing(words: str) -> tuple[str, str, dict[str, str]]:
-    """What is searched for, as SQL on `deck_rate`: a condition on the prefix, one (an aggregate) on the name, values.
+def narrowing(words: str) -> tuple[str, dict[str, str]]:
+    """What is searched for, as a condition on rows of `deck_rate` and its values.
 
     Digits are the beginning of a prefix; anything else is a part of a name, in small letters or large.
     """
     plain = sought(words)
     digits = plain.replace(" ", "").removeprefix("+")
     if not plain:
-        return "", "TRUE", {}
+        return "TRUE", {}
     if digits.isascii() and digits.isdigit():
         first = digits[:15]
-        return (
-            " AND prefix BETWEEN %(first)s AND %(last)s",
-            "TRUE",
-            {"first": first, "last": first.ljust(15, "9")},
-        )
+        return "prefix BETWEEN %(first)s AND %(last)s", {"first": first, "last": first.ljust(15, "9")}
     pattern = plain.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return "", "bool_or(destination_name ILIKE %(pattern)s)", {"pattern": f"%{pattern}%"}
+    return "destination_name ILIKE %(pattern)s", {"pattern": f"%{pattern}%"}
 
 
 def ordered(rates: DeckRow | list[DeckRow] | None) -> tuple[DeckRow, ...]:

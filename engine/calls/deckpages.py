@@ -159,11 +159,10 @@ def rates_of(
 
     `words`: digits that a prefix begins with, or a part of a destination's name; `only`: some prefixes alone.
     """
-    narrowed, named, values = narrowing(words)
-    named = named.replace("bool_or", "")  # row by row, not by prefix
+    fits, values = narrowing(words)
     statement = f"""
         SELECT id, {", ".join(DeckRow._fields[1:])} FROM deck_rate
-        WHERE version_id = %(version)s{narrowed} AND {named}
+        WHERE version_id = %(version)s AND {fits}
           AND (%(only)s::text[] IS NULL OR prefix = ANY(%(only)s))
           AND (%(prefix)s::text IS NULL OR (prefix, id) > (%(prefix)s::text, %(id)s::bigint))
         ORDER BY prefix, id LIMIT %(limit)s
