@@ -62,8 +62,10 @@ def _sum(told: DeckImport, dry_run: bool) -> str:
     if not told.new_deck and told.removed > told.added + told.changed + told.unchanged:
         said += (
             "\nTake care: most of the prefixes in force so far are not in this file, and will have no rate. "
-            "A file must hold the whole deck, not only what changes."
+            "A file that holds only what changes is imported with --merge."
         )
+    if told.merged:
+        said += f"\nWith the rates that stay the version has {told.total:,}."
     return f"Nothing was changed. An import would bring {said}" if dry_run else f"Imported {said}"
 
 
@@ -113,12 +115,14 @@ def deck_text(deck: DeckView) -> str:
     """A deck and its versions."""
     decimals = f"{deck.precision} decimal{'' if deck.precision == 1 else 's'}"
     terms = f"{deck.name}: {deck.currency}, charges {_ROUNDED[deck.rounding]} to {decimals}, days in {deck.timezone}"
-    headers = ["In force from", "State", "Rates", "File", "Imported by"]
+    if deck.buy_deck:
+        terms += f", bought at {deck.buy_deck}"
+    headers = ["Version", "In force from", "State", "Rates", "File", "Imported by"]
     rows = [
-        [_time(one.effective_from), one.state, f"{one.rates:,}", one.source, one.created_by]
+        [one.id, _time(one.effective_from), one.state, f"{one.rates:,}", one.source, one.created_by]
         for one in deck.versions
     ]
-    return f"{terms}\n\n{table(headers, rows, right=['Rates'])}"
+    return f"{terms}\n\n{table(headers, rows, right=['Version', 'Rates'])}"
 
 
 def decks_text(decks: Sequence[DeckView]) -> str:
@@ -178,6 +182,8 @@ def told_data(told: DeckImport, dry_run: bool) -> dict[str, Any]:
         "rounding": told.rounding,
         "timezone": told.timezone,
         "rates": told.rates,
+        "merged": told.merged,
+        "total": told.total,
         "added": told.added,
         "changed": told.changed,
         "removed": told.removed,
@@ -205,6 +211,7 @@ def deck_data(deck: DeckView) -> dict[str, Any]:
         "precision": deck.precision,
         "rounding": deck.rounding,
         "timezone": deck.timezone,
+        "buy_deck": deck.buy_deck,
         "versions": [
             {
                 "id": one.id,

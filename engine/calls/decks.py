@@ -64,6 +64,7 @@ class DeckView:
     precision: int
     rounding: str
     timezone: str
+    buy_deck: str | None
     versions: tuple[VersionView, ...]
 
     @property
@@ -127,6 +128,7 @@ def _view(session: Session, deck: Deck, now: datetime) -> DeckView:
         deck.precision,
         deck.rounding,
         deck.timezone,
+        None if deck.buy_deck_id is None else session.get_one(Deck, deck.buy_deck_id).name,
         tuple(_version_view(version, in_force, now) for version in versions),
     )
 

@@ -10,6 +10,8 @@ from sqlalchemy import func, select
 
 from engine.db import Database
 from engine.schema import AuditRow, Deck, DeckRateRow, DeckVersion
+from engine.vault import Vault
+from tests import scenes
 
 from .conftest import Cardtone, Ran
 
@@ -229,3 +231,62 @@ def test_the_sample_deck_is_ready_to_use(cardtone: Cardtone) -> None:
     told = bring(cardtone, SAMPLE, "--json").json
     assert told["rates"] > 300
     assert (told["warnings"], told["problems"]) == ([], [])
+
+
+def test_prices_are_changed_after_a_dry_run_and_versions_compared(
+    cardtone: Cardtone, db: Database, sheet: Path
+) -> None:
+    bring(cardtone, sheet)
+    looked = cardtone("decks", "change", "Retail", "--percent", "10", "--prefix", "44", "--dry-run")
+    assert looked.status == 0
+    assert "447     United Kingdom, mobile  0.0290  0.0319" in looked.out
+    assert "2 of 3 prices would change" in looked.out
+    done = cardtone(
+        "decks", "change", "Retail", "--percent=-5", "--amount", "0.001", "--decimals", "5", "--json"
+    )
+    assert [(one["before"], one["after"]) for one in done.json["first"]] == [
+        ("0.0000", "0.0010"),
+        ("0.0140", "0.0143"),
+        ("0.0290", "0.02855"),
+    ]
+    assert cardtone("decks", "change", "Retail", "--percent", "1.00001").status == 1
+    assert "Say by how much" in cardtone("decks", "change", "Retail").err
+    compared = cardtone("decks", "compare", "Retail")
+    assert "447     United Kingdom, mobile  cheaper  0.0290  0.02855    -1.6 %" in compared.out
+    assert "0 added, 2 dearer, 1 cheaper, 0 otherwise, 0 removed." in compared.out
+    assert (
+        cardtone("decks", "compare", "Retail", "--before", "1", "--after", "1", "--json").json["changes"]
+        == []
+    )
+    assert "There is no such version" in cardtone("decks", "compare", "Retail", "--before", "9").err
+
+
+def test_a_part_of_a_deck_is_merged(cardtone: Cardtone, sheet: Path, tmp_path: Path) -> None:
+    bring(cardtone, sheet)
+    part = tmp_path / "part.csv"
+    part.write_text("prefix,price\n49,0.02\n")
+    done = bring(cardtone, part, "--merge", "--json").json
+    assert (done["rates"], done["total"], done["added"], done["removed"]) == (1, 4, 1, 0)
+
+
+def test_calls_are_replayed_at_another_version_and_at_what_they_cost(
+    cardtone: Cardtone, db: Database, vault: Vault
+) -> None:
+    today = datetime.now(UTC)
+    scenes.deck(db, {"880": "0.06"}, now=today - timedelta(days=2))
+    line = scenes.Line(db, vault, scenes.switch(db), today - timedelta(days=1))
+    line.open(scenes.card(db, vault, now=line.now))
+    line.later(60).end(seconds=60)
+    cardtone("decks", "change", "Standard", "--percent", "50")
+    days = ("--from", f"{today - timedelta(days=3):%Y-%m-%d}", "--to", f"{today:%Y-%m-%d}")
+    ran = cardtone("decks", "replay", "Standard", *days)
+    assert (ran.status, ran.err) == (0, "")
+    assert "1 calls charged USD 0.0600; would be 0.0900, difference 0.0300." in ran.out
+    assert "names no buy deck" in cardtone("decks", "replay", "Standard", "--cost", *days).err
+    scenes.deck(db, {"8": "0.01"}, name="Carrier")
+    assert "told against Carrier" in cardtone("decks", "buy-deck", "Standard", "Carrier").out
+    assert "bought at Carrier" in cardtone("decks", "show", "Standard").out
+    cost = cardtone("decks", "replay", "Standard", "--cost", *days, "--json").json
+    assert (cost["charged"], cost["replayed"], cost["version"]) == ("0.0600", "0.0100", None)
+    assert cardtone("decks", "buy-deck", "Standard").status == 1
+    assert cardtone("decks", "buy-deck", "Standard", "--none").status == 0
