@@ -113,7 +113,7 @@ def bind_card(serial: str) -> ResponseReturnValue:
 def unbind_card(serial: str) -> ResponseReturnValue:
     """Take a phone off it."""
     card, form = the_card(serial), UnbindForm()
-    form.caller.offer([(caller, f"+{caller}") for caller in card.bound])
+    form.caller.choices = [(caller, f"+{caller}") for caller in card.bound]
     if request.method == "GET":
         form.caller.data = request.args.get("caller")
     return act(

@@ -124,17 +124,14 @@ def extend_card(serial: str) -> ResponseReturnValue:
 @needs("card.damage")
 def damage_card(serial: str) -> ResponseReturnValue:
     """Void it for good."""
-    card, form = the_card(serial), DamageForm()
-
-    def damage() -> lifecycle.Changed:
-        form.check(card)
-        return lifecycle.damage(db(), card_id=card.id, reason=form.reason.data, actor=actor(), now=now())
-
-    intro = (
-        "It works nowhere from then on, and nobody can undo it. What is left on it can go to a replacement."
-    )
+    card = the_card(serial)
+    form = DamageForm.about(card)
+    intro = "It works nowhere from then on, for good. What is left on it can go to a replacement."
     return act(
-        form, damage, ask(card, "Void card", "Void it for good", intro, "bad"), done="The card is void."
+        form,
+        lambda: lifecycle.damage(db(), card_id=card.id, reason=form.reason.data, actor=actor(), now=now()),
+        ask(card, "Void card", "Void it for good", intro, "bad"),
+        done=lambda done: "The card is void, for good." if done.changed else "The card was void already.",
     )
 
 

@@ -36,9 +36,12 @@ def _one(card: CardPage) -> Range:
     return Range(card.id, card.id)
 
 
-def _done(answer: T) -> T:
-    """The answer, unless the card was left for a reason that stands against it: that is said in the form."""
-    codes = [CODES[word] for word in answer.why if word in CODES]
+def _done(answer: T, same: str = "") -> T:
+    """The answer, unless the card was left for a reason that stands against it: that is said in the form.
+
+    `same` is the word for a card that was so already, where the command has one.
+    """
+    codes = [CODES[word] for word in answer.why if word in CODES and word != same]
     if not answer.changed and codes:
         raise Conflict(codes[0])
     return answer
@@ -48,7 +51,9 @@ def _said(sentence: str) -> Callable[[Moved | Resold], str]:
     return lambda answer: sentence if answer.changed else "It was so already; nothing was changed."
 
 
-def _custody(serial: str, command: Callable[..., Moved], words: Iterable[str]) -> ResponseReturnValue:
+def _custody(
+    serial: str, command: Callable[..., Moved], words: Iterable[str], same: str = ""
+) -> ResponseReturnValue:
     """One of the operator's own commands: `words` are heading, button, intro and what is said afterwards."""
     card, form = the_card(serial), ReasonForm()
     title, submit, intro, done = words
@@ -56,6 +61,7 @@ def _custody(serial: str, command: Callable[..., Moved], words: Iterable[str]) -
         form,
         lambda: _done(
             command(db(), _one(card), actor(), now(), form.reason.data, key=form.key.data),
+            same,
         ),
         ask(card, title, submit, intro),
         done=_said(done),
@@ -74,7 +80,7 @@ def _resale(serial: str, command: Callable[..., Resold], words: Iterable[str]) -
                 _one(card),
                 actor(),
                 now(),
-                reseller_id=card.reseller_id,
+                reseller_id=None if command is resale.unassign else card.reseller_id,
                 key=form.key.data,
                 reason=form.reason.data,
             )
@@ -110,7 +116,10 @@ def sold_card(serial: str) -> ResponseReturnValue:
     """Note that it was sold."""
     intro = "That it was sold is noted; whether it may be used is another matter."
     return _custody(
-        serial, custody.mark_sold, ("Mark card", "Mark as sold", intro, "The card is marked as sold.")
+        serial,
+        custody.mark_sold,
+        ("Mark card", "Mark as sold", intro, "The card is marked as sold."),
+        same="sold",
     )
 
 
@@ -120,7 +129,7 @@ def assign_card(serial: str) -> ResponseReturnValue:
     """Give it to a reseller."""
     card, form = the_card(serial), AssignForm()
     known = [one for one in list_resellers(db()) if one.disabled_at is None]
-    form.reseller.offer([("", "Choose a reseller"), *((str(one.id), one.name) for one in known)])
+    form.reseller.choices = [("", "Choose a reseller"), *((str(one.id), one.name) for one in known)]
     return act(
         form,
         lambda: _done(
