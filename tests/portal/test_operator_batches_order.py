@@ -100,7 +100,7 @@ def test_a_form_that_is_shown_has_what_is_usual(visitor: Visitor) -> None:
     assert '<option selected value="Standard">' in page
     for name, value in (("number_length", 12), ("password_length", 8), ("validity_days", 90)):
         assert re.search(rf'name="{name}"[^>]* value="{value}"', page), name
-    assert 'hx-trigger="load, input delay:500ms from:closest form"' in page
+    assert 'hx-trigger="load, input delay:500ms from:#order"' in page
 
 
 def test_a_preset_fills_in_and_leaves_the_rest(visitor: Visitor) -> None:
