@@ -209,6 +209,7 @@ CALLS: Sentences = {
     "trial_no_password": (
         "The password of this card can't be read any more: it was reset, or its batch was shredded. Choose another card."
     ),
+    "trial_nothing_chosen": "Choose a batch, or name a card by its serial.",
     "trial_no_card": "None of the first cards of this batch can call now. Choose another batch, or name a card.",
     "call_ref_conflict": "This call_ref was used before for another call.",
     "call_ended": "The call has ended.",
@@ -219,6 +220,7 @@ CALLS: Sentences = {
     "no_calls_chosen": "Choose a call first.",
     "too_many_calls_chosen": "Resolve at most {high} calls at once.",
     "bad_digits": "Type digits only, such as 8801712345678.",
+    "period_or_days": "Choose a period or give days, not both.",
     "bad_cause": "The cause is a number between 0 and 127.",
     "bad_duration": "Type a duration in seconds, or as 3:20.",
     "report_not_found": "There is no such list to export.",

@@ -129,6 +129,7 @@ PERMISSIONS: dict[str, frozenset[str]] = {
         "access_number.disable": _RUN,
         "access_number.enable": _RUN,
         "call.end": _DESK,
+        "call.resolve": (*_DESK, FINANCE),
         "report.export": _ALL,
         "report.cancel": _ALL,
         "trial.call": _RUN,

@@ -132,7 +132,7 @@ def _serial(field: str, text: str | None) -> int | None:
 
 def _serials(given: dict[str, str]) -> tuple[int | None, int | None] | None:
     last = _serial("serial_to", given.get("serial_to"))
-    return _range(
+    return a_range(
         "serial", _serial("serial_from", given.get("serial_from")), None if last is None else last + 1
     )
 
@@ -142,27 +142,27 @@ def _balances(given: dict[str, str]) -> tuple[int | None, int | None] | None:
         parse_amount(given[name], field=name) if name in given else None
         for name in ("balance_from", "balance_to")
     )
-    return _range("balance", low, None if high is None else high + 1)
+    return a_range("balance", low, None if high is None else high + 1)
 
 
 def _dates(
     name: str, given: dict[str, str], zone: ZoneInfo
 ) -> tuple[datetime | None, datetime | None] | None:
     first, last = f"{name}_from", f"{name}_to"
-    begin = _time(first, given[first], zone, is_end=False) if first in given else None
-    end = _time(last, given[last], zone, is_end=True) if last in given else None
+    begin = a_time(first, given[first], zone, is_end=False) if first in given else None
+    end = a_time(last, given[last], zone, is_end=True) if last in given else None
     if name == "expires":
         # A validity ends with the instant after its last day, which belongs to that day and not to the next.
         begin = begin and begin + timedelta(microseconds=1 if _is_day(given[first]) else 0)
         end = end and end + timedelta(microseconds=1 if _is_day(given[last]) else 0)
-    return _range(name, begin, end)
+    return a_range(name, begin, end)
 
 
 def _is_day(text: str) -> bool:
     return ":" not in text
 
 
-def _time(field: str, text: str, zone: ZoneInfo, *, is_end: bool) -> datetime:
+def a_time(field: str, text: str, zone: ZoneInfo, *, is_end: bool) -> datetime:
     """The first instant of a day or minute of the zone, or the one after its last."""
     match = _DATE.fullmatch(text)
     try:
@@ -178,7 +178,8 @@ def _time(field: str, text: str, zone: ZoneInfo, *, is_end: bool) -> datetime:
     return at + timedelta(minutes=1) if is_end else at
 
 
-def _range(name: str, first: Any, end: Any) -> tuple[Any, Any] | None:
+def a_range(name: str, first: Any, end: Any) -> tuple[Any, Any] | None:
+    """Both ends of a range, the second not included; None where neither is given. Raises `InvalidInput`."""
     if first is None and end is None:
         return None
     if first is not None and end is not None and end <= first:

@@ -198,6 +198,18 @@ class Cdr(RatedCall, Base):
         CheckConstraint("cost >= charged AND charged >= 0 AND billed_s >= 0", name="charged"),
         Index(None, "switch_id", "call_ref"),
         Index(None, "ended_at", postgresql_where=text("flags <> '{}'")),
+        # What lists of calls are read along: entries come at its end. And which blocks can't hold a number or a name:
+        # one small summary of many CDRs, which costs a call next to nothing.
+        Index(None, "ended_at", "id"),
+        Index(
+            "ix_cdr_numbers",
+            "caller",
+            "destination",
+            "destination_name",
+            postgresql_using="brin",
+            postgresql_ops=dict.fromkeys(("caller", "destination", "destination_name"), "text_bloom_ops"),
+            postgresql_with={"pages_per_range": 8, "autosummarize": "on"},
+        ),
         {"postgresql_partition_by": "RANGE (ended_at)"},
     )
 

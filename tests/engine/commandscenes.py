@@ -20,7 +20,7 @@ from engine import alarms, permissions, work
 from engine.actor import Actor
 from engine.bulk import runs
 from engine.bulk.orders import BulkOrder, Listed
-from engine.calls import access_numbers, destinations, ending, trial
+from engine.calls import access_numbers, destinations, ending, reviews, trial
 from engine.calls.deckchange import PriceChange, change_deck
 from engine.calls.deckcosts import set_buy_deck
 from engine.calls.decks import find_deck, import_deck, version_in_force
@@ -40,7 +40,7 @@ from engine.people import (
 )
 from engine.people.switches import SwitchIdentity
 from engine.reports import exports, replays
-from engine.schema import Card, SwitchKey, Totp, WebSession
+from engine.schema import Card, Cdr, SwitchKey, Totp, WebSession
 from engine.stock import batches, custody, export, handover, imports, resale, shredding, templates
 from engine.stock.batches import BatchOrder
 from engine.stock.forms import Form
@@ -305,6 +305,18 @@ scene("deck.replay")(_replay)
 def _cancel_replay(w: World) -> Act:
     work_id = _replay(w)(OPERATOR, "first")
     return lambda actor, key: replays.cancel_replay(w.db, work_id=work_id, actor=actor, now=AFTER)
+
+
+@scene("call.resolve")
+def _resolve_call(w: World) -> Act:
+    card = scenes.card(w.db, w.vault, name="Plain")
+    line = Line(w.db, w.vault, w.switch)
+    line.open(card)
+    line.later(5).end(seconds=500)
+    with w.db.begin() as session:
+        call_id = session.scalar(select(Cdr.id))
+    calls = [(card.serial, call_id or 0)]
+    return lambda actor, key: reviews.resolve(w.db, calls=calls, reason="Clock", actor=actor, now=AFTER)
 
 
 NOTHING = exports.register(

@@ -91,6 +91,16 @@ def upgrade() -> None:
         postgresql_using="gist",
         postgresql_where=sa.text("subject ~ '^cards:[0-9]{11}-[0-9]{11}$'"),
     )
+    op.create_index(op.f("ix_cdr_ended_at_id"), "cdr", ["ended_at", "id"], unique=False)
+    op.create_index(
+        "ix_cdr_numbers",
+        "cdr",
+        ["caller", "destination", "destination_name"],
+        unique=False,
+        postgresql_using="brin",
+        postgresql_ops=dict.fromkeys(("caller", "destination", "destination_name"), "text_bloom_ops"),
+        postgresql_with={"pages_per_range": 8, "autosummarize": "on"},
+    )
 
 
 def downgrade() -> None:
