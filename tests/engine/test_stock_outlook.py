@@ -39,6 +39,11 @@ def test_an_outlook_tells_strength_and_room_and_changes_nothing(db: Database, va
     assert (found.space, found.used, found.room) == (10**6, 10, 1000)
     assert found.tries == orders.strength(order) == 10**6 * 10**4 // 50
     assert found.value == USD("250")
+    # Where there is room enough for all cards that ever were, they are not counted.
+    wide = outlook.look(db, replace(ORDER, number_prefix="3"), OPERATOR, NOW)
+    assert (wide.used, wide.exact) == (10, False)
+    tight = outlook.look(db, replace(order, number_prefix="33", count=995), OPERATOR, NOW)
+    assert (tight.used, tight.exact) == (0, True)
     assert [line.name for line in batch_list(db, NOW).batches] == ["Before"]
 
 
