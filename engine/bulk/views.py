@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, text
@@ -17,6 +17,8 @@ from engine.errors import NotFound
 from engine.funds.recharges import MOST
 from engine.messages import sentence
 from engine.schema import Batch, BulkRun, Reseller, Work
+
+PATIENCE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,10 @@ class RunView:
     def finished(self) -> bool:
         """Whether nobody works on it any more by itself."""
         return self.state in ("done", "failed", "cancelled")
+
+    def waits(self, now: datetime) -> bool:
+        """Whether nobody has begun with it, though it was confirmed `PATIENCE` ago: no jobs process seems to run."""
+        return self.state == "queued" and not self.progress and now - self.created_at > PATIENCE
 
 
 @dataclass(frozen=True, slots=True)

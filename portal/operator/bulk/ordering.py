@@ -16,9 +16,10 @@ from engine.bulk import runs
 from engine.bulk.orders import FINAL, MONEY, VERBS
 from engine.bulk.preview import Preview, preview
 from engine.bulk.runs import Expected
-from engine.errors import NotFound
+from engine.errors import InvalidInput, NotFound
 from engine.messages import sentence
 from engine.permissions import require
+from portal import arguments
 from portal.forms import attempt, new_form_key, place
 from portal.installation import db, now
 from portal.operator.bulk.forms import OrderForm, SureForm, order_form, sure_form
@@ -28,14 +29,15 @@ from portal.respond import go_to, respond
 from portal.security import takes_files
 
 CHANGED = "The cards have changed since you looked. This is how it is now."
-FIELDS = {"list": "list", "currency": "query", "days": "days"}
+SEVERAL = "Money moves in one currency at a time, and these cards have several: {}. Search for cards of one currency."
 
 
 @console.get("/bulk/new")
 @needs("cards.see")
 def new_bulk() -> ResponseReturnValue:
     """To the form of a verb, for a list of cards."""
-    return go_to(url_for(f"operator.bulk_{_verb(request.args.get('verb'))}"))
+    verb = arguments.choice("verb", VERBS)
+    return go_to(url_for(f"operator.bulk_{verb}" if verb else "operator.bulk_runs"))
 
 
 @console.post("/bulk/new")
@@ -91,16 +93,17 @@ for _name in VERBS:
 
 
 def _begin(verb: str) -> ResponseReturnValue:
-    run, before = request.args.get("run"), request.args.get("before")
-    form = order_form(verb, undoes=bool(run), formdata=None)
-    form.run.data, form.before.data = run, before
-    return _look(verb, form) if run else _form_page(verb, form)
+    run, before = arguments.key("run"), arguments.words("before")
+    form = order_form(verb, undoes=run is not None, formdata=None)
+    form.run.data, form.before.data = str(run or ""), before
+    return _look(verb, form) if run is not None else _form_page(verb, form)
 
 
 def _look(verb: str, form: OrderForm, sure: SureForm | None = None) -> ResponseReturnValue:
     """What the order would do now, with the last step below; where there is no such order, the form."""
     seen = None if form.refused else _tried(form, lambda: preview(db(), form.order(verb, "a look"), now()))
     if seen is None:
+        form.recall_list()
         return _form_page(verb, form, 422)
     status = 200 if sure is None else 422
     moved = sure is not None and sure.seen != (seen.cards, seen.amount)
@@ -140,8 +143,18 @@ def _go(verb: str, form: OrderForm) -> ResponseReturnValue:
 
 def _tried(form: OrderForm | SureForm, act: Callable[[], Any]) -> Any:
     """As `attempt`; what an order names and is not there is told in the form, too."""
+
+    def in_one_currency() -> Any:
+        try:
+            return act()
+        except InvalidInput as error:
+            if error.code == "currency_mismatch":
+                form.refusal = SEVERAL.format(error.data["text"])
+                return None
+            raise
+
     try:
-        return attempt(form, act)
+        return attempt(form, in_one_currency)
     except NotFound as error:
         if error.code == "run_not_found":
             raise

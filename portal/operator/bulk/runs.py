@@ -27,7 +27,7 @@ from portal.respond import respond
 BOTH = ["GET", "POST"]
 RUN = "/bulk/<int(max=9223372036854775807):run_id>"
 ON_A_PAGE = 50
-NAMED = 10
+NAMED = 5
 """Refused cards that the page names; the file has all of them."""
 TYPES = {"csv": "text/csv", "txt": "text/tab-separated-values"}
 SHEET = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -80,6 +80,7 @@ def bulk_run(run_id: int) -> ResponseReturnValue:
         came_of=came_of(run),
         cards_of=cards_of,
         state=_state(run),
+        waits=run.waits(now()),
         reasons=told,
         refused=views.refused(db(), run_id, limit=NAMED) if run.refused else [],
         which=which(run.filter, views.filter_names(db(), run.filter)),

@@ -12,7 +12,7 @@ from engine.bulk import undo
 from engine.bulk.orders import Listed, read_list
 from engine.cards.search import CardFilter
 from engine.cards.serials import card_id_of
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, NotFound
 from portal.forms import CommandForm, UploadField, printable
 from portal.installation import db, installation, now
 from portal.operator.console import actor
@@ -71,7 +71,10 @@ class TargetForm(CommandForm):
         """Show a list that was kept again, to be changed; one that is too long for that is asked for anew."""
         if not self.upload.data:
             return
-        text = _text(self.upload.data)
+        try:
+            text = _text(self.upload.data)
+        except NotFound:
+            text = ""
         self.list.data, self.upload.data = text if len(text) <= LONGEST_SHOWN else None, None
 
     def keep_list(self) -> None:

@@ -69,7 +69,7 @@ DONE = {
 }
 NO_WAY_BACK = {
     "damage": "A void card stays void.",
-    "extend": "Validity that was given stays given.",
+    "extend": "Nothing takes given validity back.",
     "recharge": "Money that was given stays on the cards. A single card is corrected on its page.",
     "discard": "Stock that was written off stays so.",
 }
@@ -128,10 +128,8 @@ def came_of(run: RunView) -> str:
 
 
 def which(plain: Mapping[str, Any] | None, names: Mapping[str, str]) -> list[Markup]:
-    """A frozen filter in words; empty where it was every card. `names` are those of its batch and reseller."""
-    if plain is None:
-        return [Markup("cards of a list")]
-    return [_WORDS[part](value, names) for part, value in plain.items()]
+    """A frozen filter in words; empty where it was every card or a list. `names`: of its batch and reseller."""
+    return [_WORDS[part](value, names) for part, value in (plain or {}).items()]
 
 
 def _between(label: str, show: Any) -> Any:

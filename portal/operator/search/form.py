@@ -6,12 +6,12 @@ from typing import Any
 
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
-from wtforms import SelectField, StringField
+from wtforms import StringField
 from wtforms.widgets import DateInput
 
 from engine.cards.search import CUSTODY
 from engine.cards.status import STATUSES
-from portal.forms import ManyField
+from portal.forms import ChoiceField, ManyField
 from portal.operator.search.asked import COLUMNS, MANY, PER_PAGE, PERIODS, SORTS, Asked
 
 SERIAL = {"inputmode": "numeric", "maxlength": "14", "autocomplete": "off"}
@@ -68,11 +68,10 @@ def _sorts() -> list[tuple[str, str]]:
     return [(word, label(word)) for word in SORTS]
 
 
-def _period(name: str) -> SelectField:
-    return SelectField(
+def _period(name: str) -> ChoiceField:
+    return ChoiceField(
         LABELS[name],
         choices=_choices({word: PERIOD_WORDS[word] for word in PERIODS[name]}),
-        validate_choice=False,
     )
 
 
@@ -98,7 +97,7 @@ class FilterForm(FlaskForm):
     balance_to = StringField("Balance to", render_kw=AMOUNT)
     currency = StringField("Currency", render_kw={"maxlength": "3", "autocomplete": "off"})
     reseller = StringField("Reseller", render_kw={"maxlength": "100", "autocomplete": "off"})
-    released = SelectField("Use", choices=_choices(RELEASED), validate_choice=False)
+    released = ChoiceField("Use", choices=_choices(RELEASED))
     custody = ManyField("Stock: came as far as", choices=[(word, word.capitalize()) for word in CUSTODY])
     created = _period("created")
     created_from = _day("Made from")
@@ -109,11 +108,9 @@ class FilterForm(FlaskForm):
     expires = _period("expires")
     expires_from = _day("Valid until, from")
     expires_to = _day("Valid until, to")
-    sort = SelectField("Order", choices=_sorts(), validate_choice=False)
+    sort = ChoiceField("Order", choices=_sorts())
     columns = ManyField("Columns", choices=[(name, LABELS[name]) for name in COLUMNS])
-    per_page = SelectField(
-        "Cards on a page", choices=[(str(n), str(n)) for n in PER_PAGE], validate_choice=False
-    )
+    per_page = ChoiceField("Cards on a page", choices=[(str(n), str(n)) for n in PER_PAGE])
 
     @property
     def groups(self) -> list[list[Any]]:
