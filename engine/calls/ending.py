@@ -93,10 +93,15 @@ def _find(db: Database, switch: str, call_ref: str) -> Any:
 
 
 def _usage(db: Database, call: Any, now: datetime) -> Usage:
+    return usage_now(call, settings_for(db, call.revision).tolerance_ms, now)
+
+
+def usage_now(call: Any, tolerance_ms: int, now: datetime) -> Usage:
+    """What a live call has used if it ends at this instant: from its answer on, never more than it was granted."""
     duration_s = call.confirmed_s
     if call.answered_at is not None:
         talked_ms = max(0, milliseconds(now - call.answered_at))
-        duration_s = max(duration_s, seconds_from_ms(talked_ms, settings_for(db, call.revision).tolerance_ms))
+        duration_s = max(duration_s, seconds_from_ms(talked_ms, tolerance_ms))
     duration_s = min(duration_s, call.granted_s)
     rate = rate_of(call)
     flags = ("swept", "ended_by_operator")

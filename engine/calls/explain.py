@@ -38,17 +38,16 @@ _ROUNDING = {"half_up": "rounded", "up": "rounded up", "down": "rounded down"}
 
 
 def explain(cdr: Explained) -> str:
-    """One plain English sentence: talked, billed, price, fees, rounding, and who bore what."""
+    """One plain English sentence: talked, billed, price, fees, rounding, and who bore what; what wasn't believed."""
     if cdr.billed_s == 0:
         where = f"{cdr.destination_name} (prefix {cdr.prefix})"
         if cdr.answered_at is None:
-            return f"{where}: not answered, so nothing was charged."
-        if cdr.duration_s == 0:
-            return f"{where}: answered, but no second of talk is known, so nothing was charged."
-        return (
-            f"{cdr.destination_name} (prefix {cdr.prefix}): {_spoken(cdr.duration_s)} of talk, within the "
-            f"{cdr.grace} free seconds, so nothing was charged."
-        )
+            why = "not answered"
+        elif cdr.duration_s == 0:
+            why = "answered, but no second of talk is known"
+        else:
+            why = f"{_spoken(cdr.duration_s)} of talk, within the {cdr.grace} free seconds"
+        return f"{where}: {why}, so nothing was charged.{_not_believed(cdr)}"
     parts = [
         f"{cdr.destination_name} (prefix {cdr.prefix}): {_spoken(cdr.duration_s)} of talk, "
         f"billed as {_spoken(cdr.billed_s)}{_steps(cdr)} at {_price(cdr)}{_fees(cdr)}"
@@ -59,12 +58,17 @@ def explain(cdr: Explained) -> str:
             f" The card could pay {format_money(cdr.charged, cdr.currency)}; "
             f"the operator bore {format_money(cdr.cost - cdr.charged, cdr.currency)}."
         )
-    if "duration_capped" in cdr.flags and cdr.duration_ms is not None:
-        parts.append(
-            f" The switch reported {_spoken(cdr.duration_ms // 1000)}, longer than since the call began, which "
-            "is not believed."
-        )
+    parts.append(_not_believed(cdr))
     return "".join(parts)
+
+
+def _not_believed(cdr: Explained) -> str:
+    if "duration_capped" not in cdr.flags or cdr.duration_ms is None:
+        return ""
+    return (
+        f" The switch reported {_spoken(cdr.duration_ms // 1000)}, longer than since the call began, which "
+        "is not believed."
+    )
 
 
 def _spoken(seconds: int) -> str:
