@@ -115,7 +115,7 @@ def log_in(page: Page) -> None:
     page.get_by_label("Log-in name").fill(LOGIN)
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
-    page.wait_for_url("**/batches")
+    page.locator("form[action='/log-out']").wait_for(state="attached")
 
 
 def violations(page: Page) -> list[str]:

@@ -252,7 +252,7 @@ def test_prices_are_changed_after_a_dry_run_and_versions_compared(
     assert cardtone("decks", "change", "Retail", "--percent", "1.00001").status == 1
     assert "Say by how much" in cardtone("decks", "change", "Retail").err
     compared = cardtone("decks", "compare", "Retail")
-    assert "447     United Kingdom, mobile  cheaper  0.0290  0.02855    -1.6 %" in compared.out
+    assert "447     United Kingdom, mobile  cheaper  0.0290  0.02855   -1.6 %" in compared.out
     assert "0 added, 2 dearer, 1 cheaper, 0 otherwise, 0 removed." in compared.out
     assert (
         cardtone("decks", "compare", "Retail", "--before", "1", "--after", "1", "--json").json["changes"]
