@@ -8,11 +8,12 @@ itself by its key instead and uses no cookie.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, abort, current_app, request
 from flask_wtf.csrf import CSRFError, CSRFProtect
 
 from portal.installation import installation
@@ -44,6 +45,7 @@ MAX_FORM_BYTES = 1_000_000
 MAX_FILE_BYTES = 21_000_000
 """What a page that takes files accepts in all: a file of 20 MB and its form."""
 
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _csrf = CSRFProtect()
 V = TypeVar("V", bound=Callable[..., Any])
 
@@ -68,6 +70,7 @@ def init_app(app: Flask, *, secure: bool) -> None:
     )
     _csrf.init_app(app)
     app.before_request(guard_writes)
+    app.before_request(refuse_what_nobody_types)
 
     @app.after_request
     def add_headers(response: Response) -> Response:
@@ -101,6 +104,16 @@ def guard_writes() -> None:
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise CSRFError("The write came from another site.")
     _csrf.protect()
+
+
+def refuse_what_nobody_types() -> None:
+    """Answer 400 to control characters in addresses and forms: no page could show them, and no field means them."""
+    if is_api(request.path):
+        return
+    for values in (request.args, request.form):
+        for _, text in values.items(multi=True):
+            if _CONTROL.search(text):
+                abort(400)
 
 
 def client_address() -> str:

@@ -22,7 +22,14 @@ from tests.portal import world
 from tests.portal.conftest import Clock, Visitor, config_for
 from tests.scenes import NOW
 
-NOWHERE = {"serial": "10000999992", "key": "nothing", "number": "1"}
+NOWHERE = {
+    "serial": "10000999992",
+    "key": "nothing",
+    "number": "1",
+    "what": "changes",
+    "job": "nothing",
+    "call_ref": "nothing",
+}
 """Arguments that lead to nothing; numbers of rows are `NO_ROW`."""
 NO_ROW = 999_999_999
 

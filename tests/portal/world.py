@@ -6,22 +6,27 @@ runs anywhere. `MARK` stands in every name, reason and note.
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
+
+from sqlalchemy import select
 
 from engine import alarms, uploads, work
 from engine.actor import CONSOLE, Actor
 from engine.bulk import runs
 from engine.bulk.orders import BulkOrder, Listed
-from engine.calls import destinations
+from engine.calls import destinations, trial
 from engine.cards import binding, lifecycle, searchcopy
 from engine.db import Database
 from engine.funds import accounts, autorules, bonus, recharges
 from engine.people import consents, resellerpeople, resellers, staff, views
 from engine.permissions import STAFF_ROLES
-from engine.reports import buckets
-from engine.stock import custody, resale, templates
+from engine.reports import buckets, replays
+from engine.schema import Deck, DeckVersion
+from engine.stock import custody, export, handover, resale, templates
 from engine.stock.batches import BatchOrder, order_batch
 from engine.stock.forms import Form
 from engine.vault import Secret, Vault
@@ -91,6 +96,18 @@ def build(db: Database, vault: Vault) -> World:
         alarms.raise_alarm(session, "lost_calls", "switch:1", line.now, calls=3, switch_id=1)
         failed = work.enqueue(session, "generate", {"batch_id": waiting.batch_id}, OPERATOR, NOW)
     admin = Actor("staff", people["admin"].id, people["admin"].name, "admin")
+    with db.begin() as session:
+        deck_id = session.scalars(select(Deck.id).where(Deck.name == "Standard")).one()
+        version_id = session.scalars(select(DeckVersion.id).where(DeckVersion.deck_id == deck_id)).first()
+    replay = replays.start_replay(
+        db,
+        deck_id=deck_id,
+        version_id=version_id,
+        begins=NOW - timedelta(days=1),
+        ends=NOW,
+        actor=admin,
+        now=line.now,
+    )
     searchcopy.refold(db, line.now)
     buckets.aggregate(db, line.now)
     return World(
@@ -120,8 +137,37 @@ def build(db: Database, vault: Vault) -> World:
                 db, vault, "cards", f"old {MARK}.csv", OLD, admin, line.now
             ),
             "what": "changes",
+            "deck_id": deck_id,
+            "version_id": version_id,
+            "/rates/replays/work_id": replay,
+            "/batches/work_id": _handed_over(db, vault, admin),
+            "alarm_id": 1,
+            "call_ref": _trial(db, vault, admin, cards[5]),
+            "job": "expiry",
         },
     )
+
+
+def _handed_over(db: Database, vault: Vault, admin: Actor) -> int:
+    """A file of the vouchers that its maker has not fetched yet."""
+    folder = Path(tempfile.gettempdir())
+    return handover.order(db, vault, "Vouchers", export.Wanted(Form(), "csv"), folder, admin, NOW)
+
+
+def _trial(db: Database, vault: Vault, admin: Actor, card: TestCard) -> str:
+    """A trial call that goes on."""
+    view = trial.start(
+        db,
+        vault,
+        serial=card.serial,
+        destination="8801712345678",
+        caller=CALLER,
+        key="trial-1",
+        actor=admin,
+        now=NOW,
+    )
+    assert isinstance(view, trial.TrialView), view
+    return view.call_ref
 
 
 def _calls(db: Database, vault: Vault, cards: list[TestCard]) -> Line:
