@@ -10,9 +10,9 @@ import click
 from cli.app import Context
 from cli.tables import table
 from engine.actor import CONSOLE, Actor
-from engine.errors import EngineError
+from engine.errors import EngineError, Forbidden
 from engine.people import secondfactor, sessions, staff
-from engine.people.entrance import I, Realm, SecondNeeded
+from engine.people.entrance import EnrolmentNeeded, I, Realm, SecondNeeded
 from engine.people.staff import StaffIdentity
 from engine.refusal import Refusal
 from engine.vault import Secret
@@ -90,6 +90,8 @@ def proven_staff(context: Context) -> StaffIdentity:
     login = click.prompt("Your log-in name", err=True)
     password = Secret(click.prompt("Password", hide_input=True, err=True))
     outcome = staff.log_in(context.db, context.vault, login, password, None, context.clock())
+    if isinstance(outcome, EnrolmentNeeded):
+        raise Forbidden("totp_required")
     if isinstance(outcome, SecondNeeded):
         code = click.prompt("Code", err=True)
         outcome = staff.prove_second(context.db, context.vault, outcome.ticket, code, None, context.clock())

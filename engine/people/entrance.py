@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 from engine import limits, settings
 from engine.actor import Actor
 from engine.db import Database
-from engine.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthorized
+from engine.errors import Conflict, InvalidInput, NotFound, Unauthorized
 from engine.people import audit, sessions, totp
 from engine.people.passwords import check_password, hash_password, needs_rehash, verify_password
 from engine.refusal import Refusal
@@ -36,6 +36,10 @@ from engine.vault import Secret, Vault
 
 TICKET_S = 300
 """So long may somebody look for their phone."""
+ENROL_S = 900
+"""So long may somebody take to find an authenticator app and set it up."""
+_SECOND, _ENROLMENT = "second factor", "enrolment"
+"""What a ticket is for; one for the one is worth nothing for the other."""
 
 # Per log-in name: five free tries, then 2 s, 4 s, … up to 15 min. The true owner is let in from where they were before.
 _per_name = functools.partial(limits.take_try, free=4, first_delay_s=2, max_delay_s=900)
@@ -81,6 +85,16 @@ class SecondNeeded:
 
 
 @dataclass(frozen=True, slots=True)
+class EnrolmentNeeded:
+    """The password was right; the house wants a second factor, and they have none.
+
+    `ticket` is for `secondfactor.begin_proven` and `confirm_proven`, within `ENROL_S` seconds, and for nothing else.
+    """
+
+    ticket: Secret
+
+
+@dataclass(frozen=True, slots=True)
 class Tried:
     """One counted try: the counters it stands on, and whom it may be."""
 
@@ -99,12 +113,12 @@ def log_in(
     password: Secret,
     address: str | None,
     now: datetime,
-) -> I | SecondNeeded | Refusal:
+) -> I | SecondNeeded | EnrolmentNeeded | Refusal:
     """Prove who somebody is by their password. `address`: where they ask from, None at the machine itself.
 
-    Returns `SecondNeeded` where they have a second factor, or a `Refusal`: `bad_credentials`, the same and as slow for
-    an unknown name, a wrong password and a disabled person; or `throttled` with `retry_after_s`, in which case nothing
-    was compared. Raises `Forbidden` ("totp_required") where the house wants a second factor and they have none.
+    Returns `SecondNeeded` where they have a second factor, `EnrolmentNeeded` where the house wants one and they have
+    none, or a `Refusal`: `bad_credentials`, the same and as slow for an unknown name, a wrong password and a disabled
+    person; or `throttled` with `retry_after_s`, in which case nothing was compared.
     """
     tried = take_try(db, vault, realm, login, address, now)
     if isinstance(tried, Refusal):
@@ -121,14 +135,12 @@ def log_in(
         proof = proof_of(session, realm, row)
         if totp.is_on(session, realm.name, row.id) is not None:
             give_back(session, tried)
-            return SecondNeeded(_ticket(vault, realm, row.id, proof, now))
+            return SecondNeeded(_ticket(vault, _SECOND, realm, row.id, proof, now))
         _clear(session, tried)
+        if settings.load(session).totp_required:
+            return EnrolmentNeeded(_ticket(vault, _ENROLMENT, realm, row.id, proof, now))
         identity = realm.identity(row, proof)
-        kept_out = settings.load(session).totp_required
-        if not kept_out:
-            _note(session, realm, identity, address, now, second=None)
-    if kept_out:
-        raise Forbidden("totp_required")
+        note_log_in(session, realm, identity, address, now, second=None)
     return identity
 
 
@@ -139,7 +151,7 @@ def prove_second(
 
     Returns a `Refusal` as `log_in` does; raises `Unauthorized` ("ticket_over") where the first step must be done anew.
     """
-    subject_id, proof = _read_ticket(vault, realm, ticket, now)
+    subject_id, proof = _read_ticket(vault, _SECOND, realm, ticket, now)
     with db.begin() as session:
         row = session.get(realm.table, subject_id)
         if row is None or not hmac.compare_digest(proof_of(session, realm, row), proof):
@@ -158,7 +170,7 @@ def prove_second(
             return Refusal("bad_credentials")
         _clear(session, tried)
         identity = realm.identity(row, proof)
-        _note(session, realm, identity, address, now, second=used)
+        note_log_in(session, realm, identity, address, now, second=used)
     return identity
 
 
@@ -242,6 +254,47 @@ def prove_password(
     with db.begin() as session:
         give_back(session, tried)
     return None
+
+
+def enrolment_ticket(
+    db: Database,
+    vault: Vault,
+    realm: Realm[I],
+    subject_id: int,
+    password: Secret,
+    address: str | None,
+    now: datetime,
+) -> Secret | Refusal:
+    """`prove_password` of somebody who is logged in, answered with a ticket to enrol a second factor by.
+
+    Raises `NotFound` ("person_not_found"), `Conflict` ("totp_on").
+    """
+    refusal = prove_password(db, vault, realm, subject_id, password, address, now)
+    if refusal is not None:
+        return refusal
+    with db.begin() as session:
+        row = session.get(realm.table, subject_id)
+        if row is None or not realm.let_in(session, row):
+            raise NotFound("person_not_found")
+        if totp.is_on(session, realm.name, subject_id) is not None:
+            raise Conflict("totp_on")
+        return _ticket(vault, _ENROLMENT, realm, subject_id, proof_of(session, realm, row), now)
+
+
+def enrolling(session: Session, vault: Vault, realm: Realm[I], ticket: Secret, now: datetime) -> Any:
+    """The locked row of whoever holds a ticket to enrol; it ends with the enrolment, which changes what it proves.
+
+    Raises `Unauthorized` ("ticket_over").
+    """
+    subject_id, proof = _read_ticket(vault, _ENROLMENT, realm, ticket, now)
+    row = session.get(realm.table, subject_id, with_for_update=True)
+    if (
+        row is None
+        or not realm.let_in(session, row)
+        or not hmac.compare_digest(proof_of(session, realm, row), proof)
+    ):
+        raise Unauthorized("ticket_over")
+    return row
 
 
 def proof_of(session: Session, realm: Realm[I], row: Any) -> bytes:
@@ -344,9 +397,10 @@ def _clear(session: Session, tried: Tried) -> None:
     limits.count_success(session, tried.name_key)
 
 
-def _note(
+def note_log_in(
     session: Session, realm: Realm[I], identity: I, address: str | None, now: datetime, second: str | None
 ) -> None:
+    """Write into the audit trail that somebody logged in: from there they are let in from then on."""
     audit.record(
         session,
         identity.actor,
@@ -385,19 +439,24 @@ def _name_key(vault: Vault, realm: Realm[I], login: str, line: str | None = None
     return vault.name(f"{realm.name} log-in", login if line is None else f"{login} {line}")
 
 
-def _ticket(vault: Vault, realm: Realm[I], subject_id: int, proof: bytes, now: datetime) -> Secret:
-    ends = int((now + timedelta(seconds=TICKET_S)).timestamp())
+def _ticket(
+    vault: Vault, purpose: str, realm: Realm[I], subject_id: int, proof: bytes, now: datetime
+) -> Secret:
+    seconds = TICKET_S if purpose == _SECOND else ENROL_S
+    ends = int((now + timedelta(seconds=seconds)).timestamp())
     body = f"{realm.name}.{subject_id}.{ends}.{proof.hex()}"
-    return Secret(f"{body}.{vault.name('second factor', body).hex()}")
+    return Secret(f"{body}.{vault.name(purpose, body).hex()}")
 
 
-def _read_ticket(vault: Vault, realm: Realm[I], ticket: Secret, now: datetime) -> tuple[int, bytes]:
+def _read_ticket(
+    vault: Vault, purpose: str, realm: Realm[I], ticket: Secret, now: datetime
+) -> tuple[int, bytes]:
     """Whose ticket this is, and what they proved. Raises `Unauthorized` ("ticket_over")."""
     if not re.fullmatch(r"[a-z]{1,20}\.[0-9]{1,19}\.[0-9]{1,12}\.[0-9a-f]{64}\.[0-9a-f]{64}", ticket.value):
         raise Unauthorized("ticket_over")
     body, _, mac = ticket.value.rpartition(".")
     name, subject_id, ends, proof = body.split(".")
-    signed = hmac.compare_digest(vault.name("second factor", body).hex(), mac)
+    signed = hmac.compare_digest(vault.name(purpose, body).hex(), mac)
     if not signed or name != realm.name or now >= datetime.fromtimestamp(int(ends), UTC):
         raise Unauthorized("ticket_over")
     return int(subject_id), bytes.fromhex(proof)

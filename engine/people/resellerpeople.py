@@ -18,7 +18,7 @@ from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound
 from engine.names import checked_name, sought
 from engine.people import audit, entrance, sessions, totp
-from engine.people.entrance import Realm, SecondNeeded, checked_login
+from engine.people.entrance import EnrolmentNeeded, Realm, SecondNeeded, checked_login
 from engine.people.passwords import check_password, hash_password, new_password
 from engine.permissions import command
 from engine.refusal import Refusal
@@ -73,7 +73,7 @@ REALM = Realm("reseller", "reseller_person", ResellerPerson, _identity, _let_in)
 
 def log_in(
     db: Database, vault: Vault, login: str, password: Secret, address: str | None, now: datetime
-) -> ResellerIdentity | SecondNeeded | Refusal:
+) -> ResellerIdentity | SecondNeeded | EnrolmentNeeded | Refusal:
     """Prove who somebody is (`engine.people.entrance.log_in`)."""
     return entrance.log_in(db, vault, REALM, login, password, address, now)
 

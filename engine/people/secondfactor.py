@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -58,6 +59,59 @@ def confirm_enrolment(
         codes = totp.confirm(session, vault, realm.name, subject_id, code, now)
         _record(session, realm, identity, "totp_on", now)
     return codes
+
+
+def begin_proven(db: Database, vault: Vault, realm: Realm[I], ticket: Secret, now: datetime) -> Enrolment:
+    """`begin_enrolment` for whoever proved their password: `ticket` of `EnrolmentNeeded` or `enrolment_ticket`.
+
+    Raises `Unauthorized` ("ticket_over").
+    """
+    with db.begin() as session:
+        row = entrance.enrolling(session, vault, realm, ticket, now)
+        return totp.begin(session, vault, realm.name, row.id, row.login, now)
+
+
+def begun(db: Database, vault: Vault, realm: Realm[I], ticket: Secret, now: datetime) -> Enrolment:
+    """What `begin_proven` drew, once more, after a code that was mistyped.
+
+    Raises `Unauthorized` ("ticket_over"), `Conflict` ("totp_not_begun").
+    """
+    with db.begin() as session:
+        row = entrance.enrolling(session, vault, realm, ticket, now)
+        return totp.begun(session, vault, realm.name, row.id, row.login)
+
+
+def confirm_proven(
+    db: Database, vault: Vault, realm: Realm[I], ticket: Secret, code: str, now: datetime
+) -> tuple[Secret, ...]:
+    """`confirm_enrolment` for whoever holds a ticket; it is of no use afterwards.
+
+    Raises `Unauthorized` ("ticket_over"), `Conflict` ("totp_not_begun"), `InvalidInput` ("totp_code").
+    """
+    with db.begin() as session:
+        return _confirm(session, vault, realm, entrance.enrolling(session, vault, realm, ticket, now), code, now)[1]
+
+
+def enrol_and_enter(
+    db: Database, vault: Vault, realm: Realm[I], ticket: Secret, code: str, address: str | None, now: datetime
+) -> tuple[I, tuple[Secret, ...]]:
+    """`confirm_proven` as the last step of a log-in: answers who it is, to open a session, and the recovery codes."""
+    with db.begin() as session:
+        row = entrance.enrolling(session, vault, realm, ticket, now)
+        _, codes = _confirm(session, vault, realm, row, code, now)
+        session.flush()
+        identity = realm.identity(row, entrance.proof_of(session, realm, row))
+        entrance.note_log_in(session, realm, identity, address, now, second="totp")
+    return identity, codes
+
+
+def _confirm(
+    session: Session, vault: Vault, realm: Realm[I], row: Any, code: str, now: datetime
+) -> tuple[I, tuple[Secret, ...]]:
+    identity = realm.identity(row, b"")
+    codes = totp.confirm(session, vault, realm.name, row.id, code, now)
+    _record(session, realm, identity, "totp_on", now)
+    return identity, codes
 
 
 def new_recovery_codes(

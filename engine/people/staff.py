@@ -9,12 +9,13 @@ from sqlalchemy import exists, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from engine import settings
 from engine.actor import Actor
 from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound
 from engine.names import checked_name, sought
 from engine.people import audit, entrance, sessions, totp
-from engine.people.entrance import Realm, SecondNeeded, checked_login
+from engine.people.entrance import EnrolmentNeeded, Realm, SecondNeeded, checked_login
 from engine.people.passwords import check_password, hash_password, new_password
 from engine.permissions import STAFF_ROLES, command
 from engine.refusal import Refusal
@@ -69,7 +70,7 @@ class StaffView:
 
 def log_in(
     db: Database, vault: Vault, login: str, password: Secret, address: str | None, now: datetime
-) -> StaffIdentity | SecondNeeded | Refusal:
+) -> StaffIdentity | SecondNeeded | EnrolmentNeeded | Refusal:
     """Prove who somebody is (`engine.people.entrance.log_in`)."""
     return entrance.log_in(db, vault, REALM, login, password, address, now)
 
@@ -112,6 +113,21 @@ def list_staff(db: Database) -> list[StaffView]:
             StaffView(row.id, row.login, row.name, row.role, row.created_at, row.disabled_at)
             for row in session.scalars(select(Staff).order_by(Staff.login))
         ]
+
+
+@reruns
+def set_timezone(db: Database, staff_id: int, zone: str | None) -> None:
+    """Choose the zone that somebody's own pages show times in; None: the operator's.
+
+    Whose it is, is decided by whoever calls. Raises `NotFound`, `InvalidInput` ("unknown_zone").
+    """
+    if zone is not None:
+        settings.check("zone", zone)
+    with db.begin() as session:
+        row = session.get(Staff, staff_id)
+        if row is None:
+            raise NotFound("person_not_found")
+        row.timezone = zone
 
 
 @command("staff.add")

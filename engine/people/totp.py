@@ -84,6 +84,23 @@ def begin(
         session.add(Totp(realm=realm, subject_id=subject_id, sealed=sealed, master=master, created_at=now))
     else:
         row.sealed, row.master, row.created_at = sealed, master, now
+    return _told(secret, login)
+
+
+def begun(session: Session, vault: Vault, realm: str, subject_id: int, login: str) -> Enrolment:
+    """The secret that `begin` drew, once more, while it is not confirmed.
+
+    Raises `Conflict` (totp_on, totp_not_begun).
+    """
+    row = session.get(Totp, (realm, subject_id))
+    if row is None:
+        raise Conflict("totp_not_begun")
+    if row.confirmed_at is not None:
+        raise Conflict("totp_on")
+    return _told(vault.unseal(row.sealed, row.master, _bound(realm, subject_id)), login)
+
+
+def _told(secret: bytes, login: str) -> Enrolment:
     text = base64.b32encode(secret).decode()
     query = urlencode(
         {"secret": text, "issuer": ISSUER, "algorithm": "SHA1", "digits": DIGITS, "period": STEP_S}
