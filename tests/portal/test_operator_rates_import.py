@@ -249,7 +249,7 @@ WRONG = [
     ("day", "2026-02-30", "There is no such day"),
     ("time", "8 o'clock", "Type a time of the day"),
     ("deck", "99", "Choose one of the list."),
-    ("delimiter", "x", "Choose one of the list."),
+    ("delimiter", "xyz", "Choose one of the list."),
 ]
 
 

@@ -18,7 +18,11 @@ from portal.operator.rates.parts import deck_choices, the_deck
 def buy_deck(deck_id: int) -> ResponseReturnValue:
     """Name the buy deck, another, or none."""
     page = the_deck(deck_id)
-    form = BuyDeckForm(data={"buy_deck": str(page.buy_deck_id) if page.buy_deck_id else None} if request.method == "GET" else None)
+    form = BuyDeckForm(
+        data={"buy_deck": str(page.buy_deck_id) if page.buy_deck_id else None}
+        if request.method == "GET"
+        else None
+    )
     others = deck_choices("None", page.currency)
     form.buy_deck.choices = [(value, name) for value, name in others if value != str(deck_id)]
 

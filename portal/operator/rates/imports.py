@@ -17,6 +17,7 @@ from engine.calls import decks
 from engine.calls.deckdiff import PrefixChange
 from engine.calls.deckfile import DeckFile, describe, read_deck
 from engine.calls.decks import DeckImport
+from engine.calls.decksheet import DELIMITERS
 from engine.errors import EngineError, NotFound
 from engine.money import format_amount
 from engine.uploads import Upload
@@ -125,7 +126,8 @@ def _look(form: ImportForm, sheet: Upload, looked: bool) -> tuple[DeckImport | N
 
     The names of the columns are known once the file is read: only then can the choices of columns be checked.
     """
-    raw = read_deck(sheet.data, delimiter=form.delimiter.data or None)
+    chosen = form.delimiter.data
+    raw = read_deck(sheet.data, delimiter=chosen if chosen in DELIMITERS else None)
     for field in form.columns:
         field.choices = [("", "Not used"), *((name, name) for name in dict.fromkeys(raw.headers))]
         if form.mapping is None:
