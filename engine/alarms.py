@@ -75,8 +75,9 @@ def open_alarms(db: Database) -> list[AlarmView]:
     )
     with db.begin() as session:
         rows = session.scalars(select(Alarm).where(Alarm.cleared_at.is_(None)).order_by(order))
-        return [_view(row) for row in rows]
+        return [view_of(row) for row in rows]
 
 
-def _view(row: Alarm) -> AlarmView:
+def view_of(row: Alarm) -> AlarmView:
+    """A row that was read already, as it may be shown."""
     return AlarmView(**{name: getattr(row, name) for name in AlarmView.__dataclass_fields__})

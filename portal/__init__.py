@@ -15,7 +15,6 @@ switch_api/       what switches call
 from __future__ import annotations
 
 from flask import Flask
-from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from jinja2 import StrictUndefined
 
@@ -36,7 +35,6 @@ from portal import (
     theme,
 )
 from portal.installation import Installation
-from portal.respond import go_to
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -65,9 +63,5 @@ def create_app(config: Config | None = None) -> Flask:
     switch_api.init_app(app)
     app.jinja_env.globals.update(current_user=current_user, told_notices=notices.notices)
     app.jinja_env.globals["ui"] = app.jinja_env.get_template("ui.html").module
-
-    @app.get("/")
-    def start() -> ResponseReturnValue:
-        return go_to("/batches")
 
     return app

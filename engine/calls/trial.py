@@ -123,6 +123,21 @@ def usable_card(db: Database, batch_id: int, now: datetime) -> str | None:
     return None if card_id is None else serial_of(card_id)
 
 
+def choose(db: Database, batch_id: int | None, serial: str | None, now: datetime) -> str:
+    """The serial of the card that pays: the one that was named, else one of a batch.
+
+    Raises `InvalidInput` (trial_nothing_chosen, trial_no_card).
+    """
+    if serial:
+        return serial
+    if batch_id is None:
+        raise InvalidInput("trial_nothing_chosen", field="batch")
+    found = usable_card(db, batch_id, now)
+    if found is None:
+        raise InvalidInput("trial_no_card", field="batch")
+    return found
+
+
 @command("trial.call")
 @reruns
 def prepare(

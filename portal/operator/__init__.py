@@ -5,10 +5,10 @@ from __future__ import annotations
 from flask import Flask
 
 from portal import telling
-from portal.operator import batches, bulk, card, cards, entry, rates, rules, search, words
+from portal.operator import batches, bulk, calls, card, entry, home, rates, rules, search, words
 from portal.operator.console import console, may, sections
 
-__all__ = ["batches", "card", "cards", "entry", "init_app", "rates", "rules"]
+__all__ = ["batches", "bulk", "calls", "card", "entry", "home", "init_app", "rates", "rules", "search"]
 
 
 def init_app(app: Flask) -> None:
@@ -16,5 +16,6 @@ def init_app(app: Flask) -> None:
     telling.init_app(app)
     words.init_app(app)
     card.init_app(app)
+    home.init_app(app)
     app.jinja_env.globals.update(console_sections=sections, may=may)
     app.register_blueprint(console)

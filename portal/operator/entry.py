@@ -31,7 +31,7 @@ WAIT = "Too many tries. Wait {} before the next one."
 @console.get("/log-in")
 def log_in() -> ResponseReturnValue:
     """The form; whoever is logged in already goes on."""
-    wanted = inner_path(request.args.get("next"), url_for("operator.batches"))
+    wanted = inner_path(request.args.get("next"), url_for("operator.home"))
     if current_user.is_authenticated:
         return go_to(wanted)
     return respond("operator/log_in.html", block="form", form=LogInForm(next=wanted), refusal=None)
@@ -43,7 +43,7 @@ def log_in_post() -> ResponseReturnValue:
     form = LogInForm()
     if not form.validate_on_submit():
         return respond("operator/log_in.html", block="form", status=422, form=form, refusal=None)
-    wanted = inner_path(form.next.data, url_for("operator.batches"))
+    wanted = inner_path(form.next.data, url_for("operator.home"))
     try:
         outcome = staff.log_in(
             db(), installation().vault, form.login.data, Secret(form.password.data), client_address(), now()
@@ -61,7 +61,7 @@ def log_in_post() -> ResponseReturnValue:
 @console.get("/log-in/code")
 def log_in_code() -> ResponseReturnValue:
     """The form for the second step, for who took the first."""
-    wanted = inner_path(request.args.get("next"), url_for("operator.batches"))
+    wanted = inner_path(request.args.get("next"), url_for("operator.home"))
     if _TICKET not in session:
         return go_to(url_for("operator.log_in", next=wanted))
     return respond("operator/log_in_code.html", block="form", form=CodeForm(next=wanted), refusal=None)
@@ -71,7 +71,7 @@ def log_in_code() -> ResponseReturnValue:
 def log_in_code_post() -> ResponseReturnValue:
     """Try a code. What took too long begins anew at the first step."""
     form = CodeForm()
-    wanted = inner_path(form.next.data, url_for("operator.batches"))
+    wanted = inner_path(form.next.data, url_for("operator.home"))
     if not form.validate_on_submit():
         return respond("operator/log_in_code.html", block="form", status=422, form=form, refusal=None)
     ticket = Secret(str(session.get(_TICKET, "")))

@@ -34,16 +34,3 @@ class CodeForm(FlaskForm):
         [printable],
     )
     next = HiddenField(filters=[printable])
-
-
-class FindForm(FlaskForm):
-    """Digits that lead to a card."""
-
-    wanted = StringField(
-        "Serial or card number",
-        [
-            InputRequired("Type the serial or the number of a card."),
-            Length(max=64, message="That is too long for a serial or a number."),
-        ],
-        [printable],
-    )

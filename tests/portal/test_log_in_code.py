@@ -56,12 +56,12 @@ def test_the_password_leads_to_the_code_and_the_code_into_the_console(
     assert (second.status_code, second.location) == (303, "/find")
     assert "Front desk" in stranger.get("/find").text
     assert _sessions(db) == 1
-    assert stranger.get("/log-in/code").location == "/log-in?next=/batches", "the first step's proof is gone"
+    assert stranger.get("/log-in/code").location == "/log-in?next=/", "the first step's proof is gone"
 
 
 def test_a_recovery_code_works_too(stranger: Visitor, phone: Phone) -> None:
     stranger.log_in()
-    assert stranger.submit("/log-in/code", code=phone.paper[0].value.upper()).location == "/batches"
+    assert stranger.submit("/log-in/code", code=phone.paper[0].value.upper()).location == "/"
 
 
 def test_a_wrong_code_is_told_at_the_form_and_too_many_wait(
@@ -88,7 +88,7 @@ def test_an_unfit_form_says_so_at_its_field(stranger: Visitor, phone: Phone, cod
 
 def test_who_skipped_the_first_step_or_took_too_long_begins_there(stranger: Visitor, phone: Phone) -> None:
     assert stranger.get("/log-in/code?next=/find").location == "/log-in?next=/find"
-    assert stranger.submit("/log-in/code", code=phone.code()).location == "/log-in?next=/batches"
+    assert stranger.submit("/log-in/code", code=phone.code()).location == "/log-in?next=/"
     stranger.log_in()
     phone.clock.later(minutes=6)
     assert stranger.submit("/log-in/code", code=phone.code(), next="/find").location == "/log-in?next=/find"
@@ -99,13 +99,13 @@ def test_a_password_reset_between_the_steps_ends_it(
 ) -> None:
     stranger.log_in()
     staff.reset_password(db, vault, LOGIN, CONSOLE, phone.clock(), Secret(PASSWORD))
-    assert stranger.submit("/log-in/code", code=phone.code()).location == "/log-in?next=/batches"
+    assert stranger.submit("/log-in/code", code=phone.code()).location == "/log-in?next=/"
     assert _sessions(db) == 0
 
 
 def test_nobody_is_sent_elsewhere_afterwards(stranger: Visitor, phone: Phone) -> None:
-    assert stranger.log_in(next="//evil.example").location == "/log-in/code?next=/batches"
-    assert stranger.submit("/log-in/code", code=phone.code(), next="//evil.example").location == "/batches"
+    assert stranger.log_in(next="//evil.example").location == "/log-in/code?next=/"
+    assert stranger.submit("/log-in/code", code=phone.code(), next="//evil.example").location == "/"
 
 
 def test_the_form_comes_as_a_part_too(stranger: Visitor, phone: Phone) -> None:

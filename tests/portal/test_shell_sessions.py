@@ -30,7 +30,7 @@ def _cookie(client: Visitor) -> str:
 
 def test_a_right_password_opens_the_console(stranger: Visitor, person: StaffIdentity) -> None:
     response = stranger.log_in()
-    assert (response.status_code, response.location) == (303, "/batches")
+    assert (response.status_code, response.location) == (303, "/")
     page = stranger.get("/batches")
     assert "Front desk" in page.text
     assert "Batches" in page.text
@@ -160,7 +160,7 @@ def test_the_page_that_was_wanted_comes_after_the_log_in(stranger: Visitor, pers
     ],
 )
 def test_nobody_is_sent_elsewhere(stranger: Visitor, person: StaffIdentity, target: str) -> None:
-    assert stranger.log_in(next=target).location == "/batches"
+    assert stranger.log_in(next=target).location == "/"
 
 
 def test_htmx_is_told_to_leave_for_the_log_in(stranger: Visitor) -> None:
