@@ -87,7 +87,9 @@ def test_shredding_wants_the_name_and_says_what_it_means(
     assert "can't be read any more" in text_of(visitor.get("/batches/1/export").text)
 
 
-def test_a_range_is_looked_at_then_done_once(visitor: Visitor, db: Database, cards: list[TestCard]) -> None:
+def test_a_range_is_looked_at_done_once_and_told_where_it_is_none(
+    visitor: Visitor, db: Database, cards: list[TestCard]
+) -> None:
     asked = {
         "do": "activate",
         "from_serial": cards[1].serial,
@@ -127,11 +129,6 @@ def test_a_range_is_looked_at_then_done_once(visitor: Visitor, db: Database, car
     )
     assert "1 of 5 cards would be activated" in text_of(again.text)
     assert "4 can be used already" in text_of(again.text)
-
-
-def test_a_range_that_is_none_is_told_at_its_field(
-    visitor: Visitor, db: Database, cards: list[TestCard]
-) -> None:
     first, last = cards[0].serial, cards[-1].serial
     for from_serial, to_serial, at in (
         ("12345", last, "from_serial"),
@@ -279,7 +276,8 @@ def test_a_large_batch_is_made_in_the_background_and_fetched_by_its_maker_alone(
     file = send(visitor, f"{path}/download")
     assert cards[0].password in file.text
     assert send(visitor, f"{path}/download").status_code == 404
-    assert "It was downloaded" in visitor.get("/batches/1/export").text
+    assert "It was downloaded" in visitor.get(path).text
+    assert "Files you ordered" not in visitor.get("/batches/1/export").text
     assert list((tmp_path / "exports").iterdir()) == []
 
 
@@ -395,12 +393,21 @@ def test_a_list_with_problems_is_refused_whole_with_its_lines(visitor: Visitor, 
     assert "Line 4, number: a spreadsheet wrote this as a decimal" in page
     assert "Import 3 cards" not in page
     tried = send(visitor, "/batches/import/1", step="import", **IMPORT)
-    assert tried.status_code == 200  # the same page once more: nothing could be confirmed
+    assert (tried.status_code, "Nothing was imported" in tried.text) == (422, True)
     with db.begin() as session:
         assert session.query(Batch).count() == 0
-    scenes.setting(db, "zone", "UTC")
     assert send(visitor, "/batches/import/1", step="drop", **IMPORT).headers["Location"] == "/batches/import"
     assert visitor.get("/batches/import/1").status_code == 404
+    empty = upload(visitor, b"")
+    assert (empty.status_code, "This file is empty." in empty.text) == (422, True)
+    missing = send(visitor, "/batches/import", key="u")
+    assert (missing.status_code, "Choose a file." in missing.text) == (422, True)
+    for at, (data, told) in enumerate(((b"PK\x03\x04junk", "damaged"), (b"hello", "column names")), 2):
+        upload(visitor, data)
+        looked = visitor.get(f"/batches/import/{at}")
+        assert looked.status_code == 200
+        assert "What is wrong" in looked.text
+        assert told in looked.text
 
 
 def test_a_taken_name_keeps_the_list_and_another_never_sees_it(
@@ -418,17 +425,3 @@ def test_a_taken_name_keeps_the_list_and_another_never_sees_it(
     assert send(other, "/batches/import/1", step="import", **IMPORT).status_code == 404
     done = send(visitor, "/batches/import/1", step="import", **{**IMPORT, "name": "Older"})
     assert done.status_code == 303
-
-
-def test_what_is_no_list_is_told(visitor: Visitor, db: Database) -> None:
-    scenes.deck(db)
-    empty = upload(visitor, b"")
-    assert (empty.status_code, "This file is empty." in empty.text) == (422, True)
-    missing = send(visitor, "/batches/import", key="u")
-    assert (missing.status_code, "Choose a file." in missing.text) == (422, True)
-    for at, (data, told) in enumerate(((b"PK\x03\x04junk", "damaged"), (b"hello", "column names")), 1):
-        upload(visitor, data)
-        page = visitor.get(f"/batches/import/{at}")
-        assert page.status_code == 200
-        assert "What is wrong" in page.text
-        assert told in page.text

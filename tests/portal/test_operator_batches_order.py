@@ -95,15 +95,14 @@ def test_five_fields_a_last_look_and_it_is_ordered_once(visitor: Visitor, db: Da
     assert 'value="Dhaka"' in form.text
 
 
-def test_a_form_that_is_shown_has_what_is_usual(visitor: Visitor) -> None:
+def test_the_form_is_filled_with_what_is_usual_a_preset_or_a_batch_that_exists(
+    visitor: Visitor, db: Database, vault: Vault
+) -> None:
     page = visitor.get("/batches/new").text
     assert '<option selected value="Standard">' in page
     for name, value in (("number_length", 12), ("password_length", 8), ("validity_days", 90)):
         assert re.search(rf'name="{name}"[^>]* value="{value}"', page), name
     assert 'hx-trigger="load, input delay:500ms from:#order"' in page
-
-
-def test_a_preset_fills_in_and_leaves_the_rest(visitor: Visitor) -> None:
     page = send(visitor, "/batches/new", preset="tier-50", **{**FIELDS, "region": "Lagos"}).text
     assert re.search(r'name="denomination"[^>]* value="50.00"', page)
     assert re.search(r'name="validity_days"[^>]* value="365"', page)
@@ -114,9 +113,6 @@ def test_a_preset_fills_in_and_leaves_the_rest(visitor: Visitor) -> None:
     assert re.search(r'name="denomination"[^>]* value="5"', page)
     assert '<option selected value="activation">' in page
     assert visitor.get("/batches/new?preset=x").status_code == 400
-
-
-def test_another_like_a_batch(visitor: Visitor, db: Database, vault: Vault) -> None:
     scenes.batch(db, vault, 7, "20.00", name="Manila_20_May", binding="multi", max_bound=3, grace_days=9)
     page = visitor.get("/batches/new?like=1").text
     for name, value in (("region", "Manila"), ("count", "7"), ("denomination", "20.00"), ("grace_days", "9")):
@@ -229,7 +225,9 @@ def test_names_are_shown_as_they_are_and_run_nowhere(visitor: Visitor, db: Datab
     assert file.headers["Content-Disposition"].startswith("attachment")
 
 
-def test_a_field_that_nobody_asked_for_counts_nothing(visitor: Visitor, db: Database) -> None:
+def test_a_voucher_needs_a_currency_and_a_field_that_nobody_asked_for_counts_nothing(
+    visitor: Visitor, db: Database
+) -> None:
     more = {"imported": "y", "ready_at": "2020-01-01", "generated": "50", "reseller_id": "1", "id": "77"}
     assert (
         send(visitor, "/batches/new", step="order", **{**FIELDS, "name": "Plain"}, **more).status_code == 303
@@ -242,14 +240,11 @@ def test_a_field_that_nobody_asked_for_counts_nothing(visitor: Visitor, db: Data
         0,
         None,
     )
-
-
-def test_a_voucher_needs_a_currency_and_no_deck(visitor: Visitor, db: Database) -> None:
-    fields = {**FIELDS, "kind": "voucher", "deck": "", "name": "V"}
+    fields = {**FIELDS, "kind": "voucher", "deck": "", "name": "V", "key": "form-2"}
     page = send(visitor, "/batches/new", step="order", **fields)
     assert (page.status_code, error_at(page.text, "currency")) == (422, "Fill this in.")
     assert send(visitor, "/batches/new", step="order", **{**fields, "currency": "EUR"}).status_code == 303
-    assert batches(db)[0].currency == "EUR"
+    assert batches(db)[1].currency == "EUR"
 
 
 def test_without_a_token_or_a_role_nothing_is_ordered(visitor: Visitor, app: Any, db: Database) -> None:

@@ -164,7 +164,7 @@ def _page(batch: BatchPage, form: ExportForm, block: str | None = None) -> Respo
         batch=batch,
         form=form,
         at_once=batch.count <= handover.AT_ONCE,
-        orders=handover.orders(db(), batch.id, actor(), now()),
+        orders=[order for order in handover.orders(db(), batch.id, actor(), now()) if not order.gone],
         **previewed(lambda: _wanted(form)["format"], batch.id),
     )
 

@@ -12,6 +12,7 @@ from engine import uploads
 from engine.calls.decksheet import DELIMITERS
 from engine.errors import InvalidInput
 from engine.house import fresh
+from engine.messages import sentence
 from engine.stock import imports, outlook
 from engine.stock.cardfile import REQUIRED, SYNONYMS, describe
 from engine.stock.imports import CardImport, state_of
@@ -129,7 +130,9 @@ def import_preview_post(upload_id: int) -> ResponseReturnValue:
         uploads.drop(db(), upload_id, actor())
         return go_to(url_for("operator.import_cards"))
     told = _look(upload, form)
-    if step != "import" or told is None or told.problems or not form.validate():
+    if step == "import" and told is not None and told.problems:
+        form.refusal = sentence("card_file_refused", count=len(told.problems), filename=upload.name)
+    if step != "import" or told is None or form.refused or not form.validate():
         return _page(upload, form, told)
     done = attempt(form, lambda: _import(upload, form, key=form.key.data))
     if done is None:
