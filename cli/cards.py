@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cli import cardmoney, cardsearch
+from cli import cardanswers, cardmoney, cardsearch
 from cli.app import Context, with_context
 from cli.cardtexts import card_data, card_text, until
 from cli.people import acting, own_name
@@ -267,6 +267,8 @@ def concurrency(context: Context, serial: str, calls: int, reason: str | None) -
 command.add_command(cardsearch.find)
 command.add_command(cardmoney.transfer)
 command.add_command(cardmoney.replace)
+for answer in cardanswers.COMMANDS:
+    command.add_command(answer)
 
 
 def _tell(context: Context, done: lifecycle.Changed, said: str, already: str) -> None:

@@ -62,6 +62,14 @@ def _facts(card: CardPage, zone: ZoneInfo) -> Iterator[tuple[str, str]]:
         yield "Grace until", until(card.grace_until, zone)
     if card.deck:
         yield "Rate deck", card.deck
+    yield "Destination rules", card.rules
+    if card.auto_recharge:
+        yield "Auto-recharge", ", ".join(card.auto_recharge)
+    if card.next_fee_at:
+        fee = format_money(card.maintenance_fee, card.currency)
+        yield "Next fee", f"{fee}, {until(card.next_fee_at, zone)}"
+    if card.replaced_by:
+        yield "Replaced by", card.replaced_by
     if card.reseller:
         yield "Reseller", card.reseller
     if card.concurrency > 1:
@@ -126,6 +134,11 @@ def card_data(card: CardPage) -> dict[str, Any]:
         "kind",
         "currency",
         "deck",
+        "rules",
+        "auto_recharge",
+        "next_fee_at",
+        "replaced_by",
+        "replaces",
         "reseller",
         "concurrency",
         "binding",

@@ -23,9 +23,9 @@ from engine.schema import Card, Reseller
 from engine.telling import Said
 
 PAGE = 25
-_SOURCES = 2
-_EVENT, _AUDIT = range(_SOURCES)
-_END = (datetime(9999, 1, 1, tzinfo=UTC), 2**62)
+_EVENTS_FROM = 2**50
+"""Numbers of events begin here, so that of one instant the batch's own beginning comes before the card's."""
+_END = (datetime(9999, 1, 1, tzinfo=UTC), 2**59)
 """After everything."""
 
 
@@ -51,15 +51,15 @@ class Timeline:
 
 _EVENTS = text(
     """
-    SELECT at, id * 2 AS number, kind, actor, data, data ->> 'reason' AS reason FROM card_event
-    WHERE card_id = :card_id AND (at, id * 2) < (:at, :number)
+    SELECT at, id + :from AS number, kind, actor, data, data ->> 'reason' AS reason FROM card_event
+    WHERE card_id = :card_id AND (at, id + :from) < (:at, :number)
     ORDER BY at DESC, number DESC LIMIT :limit
     """
 )
 # Rows of a range are found by the index over the ranges, so that it doesn't matter how many ranges there are.
 _AUDIT_ROWS = text(
     """
-    SELECT at, id * 2 + 1 AS number, action AS kind, actor, actor_name, data, reason FROM (
+    SELECT at, id AS number, action AS kind, actor, actor_name, data, reason FROM (
         SELECT * FROM audit WHERE subject IN (:card, :batch) AND action = ANY(:actions)
         UNION ALL
         SELECT * FROM audit
@@ -68,7 +68,7 @@ _AUDIT_ROWS = text(
                 @> CAST(:card_id AS bigint)
             AND action = ANY(:actions)
     ) AS found
-    WHERE (at, id * 2 + 1) < (:at, :number)
+    WHERE (at, id) < (:at, :number)
     ORDER BY at DESC, number DESC LIMIT :limit
     """
 )
@@ -85,7 +85,7 @@ def timeline(
             return Timeline((), None)
         at, number = before or _END
         asked: dict[str, Any] = {"card_id": card_id, "at": at, "number": number, "limit": limit + 1}
-        rows = list(session.execute(_EVENTS, asked))
+        rows = list(session.execute(_EVENTS, {**asked, "from": _EVENTS_FROM}))
         rows += session.execute(
             _AUDIT_ROWS,
             {
@@ -117,7 +117,7 @@ def _line(row: Any, names: dict[str, str], resellers: dict[int, str], currency: 
     data = {"currency": currency, **row.data} if "price" in row.data else row.data
     if data.get("reseller") in resellers:
         data = {**data, "reseller_name": resellers[data["reseller"]]}
-    told = audit_said(row.kind, data) if row.number % _SOURCES == _AUDIT else event_said(row.kind, data)
+    told = audit_said(row.kind, data) if row.number < _EVENTS_FROM else event_said(row.kind, data)
     if told is None:
         raise LookupError(f"the audit trail has no sentence for {row.kind}")
     return TimelineLine(
