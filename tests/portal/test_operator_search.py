@@ -178,9 +178,8 @@ def test_nothing_typed_reaches_the_database_as_a_command(visitor: Visitor, cards
     assert found(visitor.get("/cards").text) == [card.serial for card in cards]
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
+def test_what_no_form_of_ours_sends_is_refused(visitor: Visitor, cards: list[TestCard]) -> None:
+    for query in (
         "sort=x;drop",
         "sort=number",
         "per_page=1000000000",
@@ -191,10 +190,8 @@ def test_nothing_typed_reaches_the_database_as_a_command(visitor: Visitor, cards
         "after=next.balance.up.1.1",
         "batch=%00",
         "batch=" + "x" * 300,
-    ],
-)
-def test_what_no_form_of_ours_sends_is_refused(visitor: Visitor, cards: list[TestCard], query: str) -> None:
-    assert visitor.get(f"/cards?{query}").status_code == 400
+    ):
+        assert visitor.get(f"/cards?{query}").status_code == 400, query
 
 
 def test_a_number_is_never_looked_for_by_an_address(visitor: Visitor, cards: list[TestCard]) -> None:

@@ -106,9 +106,11 @@ def bulk_file(run_id: int) -> ResponseReturnValue:
     if views.show(db(), run_id).actor != str(actor()):
         abort(404)
     made = exported(db(), run_id)
-    return send_file(
-        made.path, TYPES.get(made.format, SHEET), as_attachment=True, download_name=made.path.name, max_age=0
+    file = send_file(
+        made.path, TYPES.get(made.format, SHEET), as_attachment=True, download_name=made.path.name
     )
+    file.headers["Cache-Control"] = "no-store"
+    return file
 
 
 @console.route(RUN + "/cancel", methods=BOTH)
