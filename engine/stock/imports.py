@@ -101,7 +101,7 @@ def import_cards(
     zone = house.refresh(db).zone
     found = read_cards(data, zone=zone, now=now, mapping=mapping, delimiter=delimiter)
     with name_is_new(), _numbers_are_new(), db.begin() as session:
-        asked = once(session, "batch.import", actor, None if dry_run else key, now, order.name)
+        asked = once(session, "batch.import", actor, None if dry_run else key, now)
         new_batch(session, order, actor, now)  # so that a look finds what it names missing, too
         if not found.problems:
             found.problems.extend(_existing(session, found))
@@ -134,10 +134,10 @@ def import_cards(
         return replace(told, batch_id=batch.id, first_serial=first, last_serial=last)
 
 
-def imported_before(db: Database, name: str, actor: Actor, key: str) -> int | None:
+def imported_before(db: Database, actor: Actor, key: str) -> int | None:
     """The id of the batch that this person's import under this key became, or None where it became none yet."""
     with db.begin() as session:
-        found = idempotency.find(session, f"batch.import:{actor}", key, idempotency.fingerprint(name))
+        found = idempotency.find(session, f"batch.import:{actor}", key, idempotency.fingerprint())
         return None if not found else int(found["batch_id"])
 
 

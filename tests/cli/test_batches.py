@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import openpyxl
+import pyrage
 import pytest
+from pyrage import x25519
 from sqlalchemy import text
 
 from engine import work
+from engine.actor import CONSOLE
 from engine.db import Database
-from engine.stock import generation
+from engine.stock import generation, templates
+from engine.stock.forms import Form
 from engine.stock.numbers import SpaceFull
 from tests import scenes
 
@@ -366,3 +370,24 @@ def test_the_work_of_a_command_leaves_no_log_on_its_output(
     assert (ran.status, ran.out) == (1, "")
     assert "12345678" not in ran.err
     assert json.loads(ran.err.splitlines()[-1])["message"].startswith("Something went wrong inside Cardtone")
+
+
+@pytest.mark.usefixtures("deck")
+def test_a_file_by_a_template_for_an_age_recipient(cardtone: Cardtone, db: Database, tmp_path: Path) -> None:
+    assert cardtone("batches", "templates").out == "There is no export template; the console makes them.\n"
+    form = Form(columns=("serial", "password"), delimiter=";", header=False)
+    templates.add(db, "Printer", form, CONSOLE, datetime.now(UTC))
+    assert cardtone("batches", "templates", "--json").json["templates"][0]["columns"] == [
+        "serial",
+        "password",
+    ]
+    create(cardtone, count=3)
+    identity = x25519.Identity.generate()
+    path = tmp_path / "cards.age"
+    given = ("batches", "export", "Dhaka 5", "--out", str(path), "--template", "Printer")
+    assert "not an age recipient" in cardtone(*given, "--recipient", "age1nobody").err
+    assert cardtone(*given, "--recipient", str(identity.to_public())).status == 0
+    lines = pyrage.decrypt(path.read_bytes(), [identity]).decode().splitlines()
+    assert [len(line) for line in lines] == [11 + 1 + 8] * 3
+    assert cardtone("batches", "stop", "Dhaka 5").status == 1  # ready already
+    assert "no export template" in cardtone(*given[:-1], "Nobody").err

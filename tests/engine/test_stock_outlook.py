@@ -161,12 +161,12 @@ def test_an_import_tells_who_asks_again_what_became_of_it(db: Database, vault: V
     scenes.deck(db)
     data = b"number,password,balance\n123456789012,12345678,5.00\n"
     order = replace(ORDER, name="Old")
-    assert imports.imported_before(db, "Old", OPERATOR, "k") is None
+    assert imports.imported_before(db, OPERATOR, "k") is None
     looked = imports.import_cards(db, vault, order, data, "a.csv", OPERATOR, NOW, dry_run=True, key="k")
     assert looked.headers == ("number", "password", "balance")
-    assert imports.imported_before(db, "Old", OPERATOR, "k") is None
+    assert imports.imported_before(db, OPERATOR, "k") is None
     imports.import_cards(db, vault, order, data, "a.csv", OPERATOR, NOW, key="k")
-    assert imports.imported_before(db, "Old", OPERATOR, "k") == 1
+    assert imports.imported_before(db, OPERATOR, "k") == 1
 
 
 def test_a_look_at_a_range_tells_what_the_command_then_does(db: Database, vault: Vault) -> None:

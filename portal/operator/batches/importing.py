@@ -118,11 +118,7 @@ def import_preview(upload_id: int) -> ResponseReturnValue:
 def import_preview_post(upload_id: int) -> ResponseReturnValue:
     """`step` is `look` with other columns or rules, `drop`, or `import`."""
     form, step = _form(), request.form.get("step", "look")
-    before = (
-        imports.imported_before(db(), _name(form), actor(), form.key.data or "-")
-        if step == "import"
-        else None
-    )
+    before = imports.imported_before(db(), actor(), form.key.data or "-")
     if before is not None:
         return go_to(url_for("operator.batch", batch_id=before))
     upload = _upload(upload_id)
@@ -130,16 +126,21 @@ def import_preview_post(upload_id: int) -> ResponseReturnValue:
         uploads.drop(db(), upload_id, actor())
         return go_to(url_for("operator.import_cards"))
     told = _look(upload, form)
-    if step == "import" and told is not None and told.problems:
-        form.refusal = sentence("card_file_refused", count=len(told.problems), filename=upload.name)
-    if step != "import" or told is None or form.refused or not form.validate():
-        return _page(upload, form, told)
-    done = attempt(form, lambda: _import(upload, form, key=form.key.data))
+    done = _imported(upload, form, told) if step == "import" else None
     if done is None:
         return _page(upload, form, told)
     uploads.drop(db(), upload_id, actor())
     said(f"{done.cards:,} cards are imported. Their serials are {done.first_serial} to {done.last_serial}.")
     return go_to(url_for("operator.batch", batch_id=done.batch_id))
+
+
+def _imported(upload: Upload, form: ImportForm, told: CardImport | None) -> CardImport | None:
+    """Take the list, once for the form's key; None where it is refused, which the form then tells."""
+    if told is not None and told.problems:
+        form.refusal = sentence("card_file_refused", count=len(told.problems), filename=upload.name)
+    if told is None or form.refused or not form.validate():
+        return None
+    return attempt(form, lambda: _import(upload, form, key=form.key.data))
 
 
 def _upload(upload_id: int) -> Upload:

@@ -47,11 +47,9 @@ def new_batch() -> ResponseReturnValue:
 @needs("batch.create")
 def new_batch_post() -> ResponseReturnValue:
     """`preset` fills in, `step` is `check` (the outlook), `look` (a last look), `change` (back) or `order`."""
-    form, step = _form(), request.form.get("step", "check")
-    if request.form.get("preset"):
-        return _page(form, preset=request.form["preset"])
-    if step == "change":
-        return _page(form)
+    form, step, preset = _form(), request.form.get("step", "check"), request.form.get("preset")
+    if preset or step == "change":
+        return _page(form, preset=preset)
     order, look = _look(form)
     if order is None or look is None or step == "check":
         return _page(form, look, status=422 if form.refused else 200)
