@@ -11,7 +11,7 @@ from typing import Any
 from engine.cards.lines import CallLine
 from engine.cards.serials import card_id_of, serial_of
 from engine.db import Database
-from engine.errors import NotFound
+from engine.errors import InvalidInput, NotFound
 
 Key = tuple[int, datetime, int]
 """The key of a CDR: its card's id, when it ended, its number."""
@@ -91,9 +91,13 @@ def read_calls(db: Database, keys: Sequence[Key]) -> tuple[CallRow, ...]:
 
 
 def find_call(db: Database, serial: str, call_id: int) -> CallRow:
-    """One call, by its card's serial and its number. Raises `InvalidInput` ("bad_serial"), `NotFound`."""
+    """One call, by its card's serial and its number. Raises `NotFound`, for what is no serial, too."""
+    try:
+        card_id = card_id_of(serial)
+    except InvalidInput:
+        raise NotFound("call_not_found") from None
     with db.connection() as conn:
-        row = conn.execute(_ONE, {"card": card_id_of(serial), "id": call_id}).fetchone()
+        row = conn.execute(_ONE, {"card": card_id, "id": call_id}).fetchone()
     if row is None:
         raise NotFound("call_not_found")
     return _row(row)

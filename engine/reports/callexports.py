@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from engine.calls import attempts, callfilter, callsearch
@@ -37,8 +37,7 @@ _TRY_COLUMNS = ("at", "door", "reason", "source", "serial", "caller", "destinati
 
 def _calls(db: Database, given: Mapping[str, Any], asked: Asked) -> Iterator[Block]:
     f = callfilter.from_json(given)
-    # What ended after it was ordered is left out.
-    place: tuple[datetime, int] | None = (asked.at, 0)
+    place = _beginning(asked)
     while place is not None:
         keys, place = callsearch.keys_after(db, f, place, _BLOCK)
         yield [_call(row, asked) for row in read_calls(db, keys)]
@@ -80,7 +79,7 @@ def _call(row: CallRow, asked: Asked) -> tuple[str, ...]:
 
 def _tries(db: Database, given: Mapping[str, Any], asked: Asked) -> Iterator[Block]:
     f = try_filter(given)
-    place: tuple[datetime, int] | None = (asked.at, 0)
+    place = _beginning(asked)
     while place is not None:
         page = attempts.tries(db, f, before=place, limit=_BLOCK)
         place = page.older
@@ -115,6 +114,11 @@ def try_json(f: AttemptFilter) -> dict[str, Any]:
     if f.at is not None:
         plain["at"] = [None if one is None else one.isoformat() for one in f.at]
     return plain
+
+
+def _beginning(asked: Asked) -> tuple[datetime, int] | None:
+    """Where a list begins: what came after it was ordered is left out."""
+    return asked.at + timedelta(microseconds=1), 0
 
 
 def _instant(at: datetime | None, asked: Asked) -> str:

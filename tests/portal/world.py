@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 
@@ -24,8 +25,8 @@ from engine.db import Database
 from engine.funds import accounts, autorules, bonus, recharges
 from engine.people import consents, resellerpeople, resellers, staff, views
 from engine.permissions import STAFF_ROLES
-from engine.reports import buckets, replays
-from engine.schema import Deck, DeckVersion
+from engine.reports import buckets, callexports, exports, replays
+from engine.schema import Call, Cdr, Deck, DeckVersion
 from engine.stock import custody, export, handover, resale, templates
 from engine.stock.batches import BatchOrder, order_batch
 from engine.stock.forms import Form
@@ -130,6 +131,8 @@ def build(db: Database, vault: Vault) -> World:
             "consent_id": consent,
             "view_id": view,
             "work_id": failed,
+            **_call_numbers(db),
+            "/calls/exports/work_id": _export(db, admin, line.now),
             "upload_id": uploads.keep(
                 db, vault, "deck", f"sheet {MARK}.csv", rates.encode(), admin, line.now
             ),
@@ -184,6 +187,30 @@ def _calls(db: Database, vault: Vault, cards: list[TestCard]) -> Line:
     lifecycle.lock(db, card_id=cards[1].id, reason=f"Lost {MARK}", actor=OPERATOR, now=line.now)
     binding.bind(db, card_id=cards[3].id, caller="442079460000", actor=OPERATOR, now=line.now)
     return line
+
+
+def _call_numbers(db: Database) -> dict[str, int]:
+    """The number of the call that was capped, and of the one that lives."""
+    with db.begin() as session:
+        capped = session.scalar(select(Cdr.id).where(Cdr.flags != []))
+        live = session.scalar(select(Call.id))
+    assert capped
+    assert live
+    return {"call_id": capped, "live_id": live}
+
+
+def _export(db: Database, who: Actor, now: datetime) -> int:
+    """An export that waits."""
+    return exports.order(
+        db,
+        source=callexports.CALLS.name,
+        filter={"name": f"Bangladesh {MARK}"},
+        format="csv",
+        folder=Path("/nowhere"),
+        zone=ZoneInfo("UTC"),
+        actor=who,
+        now=now,
+    )
 
 
 def _money(db: Database, cards: list[TestCard]) -> tuple[int, int, int]:
