@@ -78,7 +78,7 @@ def test_a_number_in_an_address_leads_nowhere(visitor: Visitor, card: TestCard) 
 
 
 @pytest.mark.parametrize(
-    "typed", ["1", "10000000017", "999999999999", "abc", "１２３", "<script>", "'; DROP", "\0"]
+    "typed", ["1", "10000000017", "999999999999", "abc", "１２３", "<script>", "'; DROP"]
 )
 def test_what_is_not_found_is_said_at_the_field(visitor: Visitor, typed: str) -> None:
     response = visitor.submit("/find", wanted=typed)

@@ -12,6 +12,7 @@ from engine.cards.lines import EntryLine
 from engine.cards.queries import CardPage
 from engine.messages import sentence
 from portal.formats import count, duration, money, serial, until, when
+from portal.operator.console import may
 
 ACTS = {
     "lock": ("lock_card", "Lock", ""),
@@ -167,6 +168,8 @@ def other_side(entry: EntryLine) -> Markup:
     if entry.other_kind == "card" and entry.other:
         address = url_for("operator.card", serial=entry.other)
         side = Markup('card <a href="{}">{}</a>').format(address, serial(entry.other))
+    elif entry.other_kind == "account" and entry.other and not may("money.see"):
+        side = Markup("account <bdi>{}</bdi>").format(entry.other)
     elif entry.other_kind == "account" and entry.other:
         side = Markup('account <a href="/money/accounts/{}"><bdi>{}</bdi></a>').format(
             entry.other_id, entry.other
