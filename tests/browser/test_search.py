@@ -45,11 +45,11 @@ def test_a_search_becomes_a_view(
     expect(rows).to_have_count(3)
     assert_accessible(page)
     # A mistake is told at its field, and the address stays as it was.
-    page.get_by_label("Batch").fill("June")
+    page.get_by_role("textbox", name="Batch").fill("June")
     page.keyboard.press("Enter")
     expect(page.get_by_text("There is no batch named June.")).to_be_visible()
     assert page.url.endswith("/cards?status=locked")
-    page.get_by_label("Batch").fill("May")
+    page.get_by_role("textbox", name="Batch").fill("May")
     page.get_by_text("Columns and order").click()
     page.get_by_label("Order").select_option("-serial")
     page.get_by_label("Reseller").first.uncheck()

@@ -154,6 +154,19 @@ def test_a_part_of_the_page_says_its_short_address(visitor: Visitor, cards: list
     assert (wrong.status_code, wrong.headers["HX-Push-Url"]) == (422, "false")
 
 
+def test_many_are_counted_once_they_are_shown(visitor: Visitor, db: Database, vault: Vault) -> None:
+    scenes.batch(db, vault, 30, name="Many")
+    searchcopy.refold(db, NOW)
+    page = visitor.get("/cards?status=unused&per_page=25").text
+    asks = re.search(r'hx-get="([^"]+count=1)"', page)
+    assert asks
+    assert "30 cards" not in text_of(page)
+    part = visitor.get(asks[1].replace("&amp;", "&"), headers=HX)
+    assert text_of(part.text) == "30 cards"
+    assert "HX-Push-Url" not in part.headers
+    assert "All 30 found" in text_of(visitor.get(asks[1].replace("&amp;", "&")).text)
+
+
 def test_a_bad_value_is_told_at_its_field_and_the_others_stay(
     visitor: Visitor, cards: list[TestCard]
 ) -> None:

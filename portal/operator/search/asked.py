@@ -104,6 +104,10 @@ class Asked:
         )
         return f"/cards?{query}" if query else "/cards"
 
+    def count_url(self) -> str:
+        """The address of this list that says how many there are."""
+        return f"/cards?{'&'.join(part for part in (self.query(), 'count=1') if part)}"
+
     def without(self, name: str, value: str) -> Asked:
         """The same without one value of a filter."""
         rest = tuple(other for other in self.texts.get(name, ()) if other != value)
