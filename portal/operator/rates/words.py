@@ -12,7 +12,8 @@ from markupsafe import Markup, escape
 from engine.calls.deckrow import DeckRow
 from engine.calls.ratetable import DeckRate, Window
 from engine.calls.rating import Rate
-from portal.formats import MINUS, amount
+from engine.money import MICROS
+from portal.formats import MINUS, amount, signed
 from portal.operator.console import console
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -44,6 +45,7 @@ def init(state: BlueprintSetupState) -> None:
         percent=percent,
         price=price,
         rate_dates=rate_dates,
+        summed=summed,
     )
     state.app.jinja_env.globals.update(
         RATE_KINDS=KINDS, ROUNDINGS=ROUNDINGS, VERSION_STATES=STATES, WHY_NOT=WHY_NOT
@@ -53,6 +55,17 @@ def init(state: BlueprintSetupState) -> None:
 def price(micros: int) -> str:
     """A price per minute: four decimals, or as many as it has."""
     return amount(micros, 4)
+
+
+def summed(micros: int, sign: bool = False) -> Markup:
+    """A sum as it is read: to the cent from one unit on, all of its digits on hover; as a change with its `sign`."""
+    exact = signed(micros) if sign else amount(micros)
+    if abs(micros) < MICROS:
+        return escape(exact)
+    cent = MICROS // 100
+    rounded = (2 * abs(micros) + cent) // (2 * cent) * cent * (-1 if micros < 0 else 1)
+    shown = signed(rounded) if sign else amount(rounded)
+    return Markup('<span title="{}">{}</span>').format(exact, shown)
 
 
 def percent(value: Decimal | None) -> str:
