@@ -19,8 +19,9 @@ from sqlalchemy.orm import Session
 from engine import idempotency
 from engine.actor import Actor
 from engine.calls import control
-from engine.calls.live import milliseconds, must_find, rate_of
+from engine.calls.live import find, milliseconds, must_find, rate_of
 from engine.calls.rating import Rate, billed_seconds, charge
+from engine.calls.standing import look, verdict
 from engine.cards.access import Credentials
 from engine.cards.queries import known_card
 from engine.cards.serials import serial_of
@@ -161,7 +162,7 @@ def prepare(
     with db.begin() as session:
         credentials = _credentials(session, vault, card_id)
         switch = _switch(session, now)
-        call_ref = f"trial-{idempotency.fingerprint(str(actor), key).hex()[:20]}"
+        call_ref = _call_ref(actor, key)
         trial = Trial(call_ref, switch, serial_of(card_id), credentials)
         if idempotency.claim(session, _SCOPE, key, asked, now) is None:
             told = {"call_ref": call_ref, "destination": destination}
@@ -181,12 +182,20 @@ def start(
     actor: Actor,
     now: datetime,
 ) -> TrialView | Refusal:
-    """Make a trial call that is answered at once; a `Refusal` where the card may not call, as any switch hears it.
+    """Make a trial call that is answered at once; a `Refusal` where the card may not call, which leaves no trace.
 
     Granted is one slice, as where a switch asks again, so that no more is held. Raises what `prepare` raises.
     """
+    require(actor, "trial.call")
     if not destination.isprintable():
         raise InvalidInput("control_character", field="destination")
+    card_id = known_card(db, serial, "serial")
+    if find(db, _known_switch(db), _call_ref(actor, key), now) is None:
+        # Looked at first, so that what is mended in the form can be sent again under its key.
+        standing = look(db, card_id, now, caller=caller)
+        judged = None if standing is None else verdict(db, standing, destination)
+        if isinstance(judged, Refusal):
+            return judged
     trial = prepare(
         db,
         vault,
@@ -303,6 +312,10 @@ def _switch(session: Session, now: datetime) -> SwitchIdentity:
     if row.revoked_at is not None:
         raise Conflict("switch_revoked", name=SWITCH)
     return SwitchIdentity(row.id, row.name, row.trusted_callers)
+
+
+def _call_ref(actor: Actor, key: str) -> str:
+    return f"trial-{idempotency.fingerprint(str(actor), key).hex()[:20]}"
 
 
 def _known_switch(db: Database) -> Any:

@@ -13,7 +13,7 @@ from engine.reports.alarmwords import AlarmTold
 from engine.reports.today import Hour
 from engine.reports.worklist import EXPORT, WorkLine
 from engine.timetable import Job
-from portal.formats import MONTHS, count
+from portal.formats import MINUS, MONTHS, count
 from portal.installation import zone
 from portal.operator.console import may
 
@@ -72,6 +72,8 @@ RUN_STATES = {
     "failed": ("bad", "Failed"),
     "lost": ("warn", "Lost"),
 }
+ENOUGH = 20
+"""So many of a week ago make a percentage worth saying."""
 SEVERITIES = {"critical": ("bad", "Critical"), "warning": ("warn", "Warning"), "notice": ("calm", "Notice")}
 
 
@@ -127,13 +129,12 @@ def permille(thousandths: int | None) -> str:
 
 
 def compared(now: int, before: int) -> str:
-    """A figure against that of a week ago, in words."""
-    if before <= 0:
-        return "none a week ago" if now > 0 else "as a week ago"
+    """A count of a week ago beside that of today, with the difference where there were enough to tell one."""
+    if before < ENOUGH:
+        return f"{count(before)} a week ago"
     change = (200 * (now - before) + before) // (2 * before)
-    if change == 0:
-        return "as a week ago"
-    return f"{count(abs(change))} % {'more' if change > 0 else 'less'} than a week ago"
+    sign = "+" if change > 0 else MINUS if change < 0 else "±"
+    return f"{count(before)} a week ago, {sign}{count(abs(change))} %"
 
 
 def clock(instant: datetime) -> str:
