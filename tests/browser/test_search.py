@@ -52,7 +52,7 @@ def test_a_search_becomes_a_view(
     page.get_by_role("textbox", name="Batch").fill("May")
     page.get_by_text("Columns and order").click()
     page.get_by_label("Order").select_option("-serial")
-    page.get_by_label("Reseller").first.uncheck()
+    page.get_by_role("checkbox", name="Reseller").uncheck()
     page.keyboard.press("Enter")
     page.wait_for_url("**/cards?status=locked&batch=May&sort=-serial&columns=*")
     expect(rows.first).to_contain_text(cards[2].serial[-3:])

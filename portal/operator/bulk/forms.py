@@ -241,7 +241,7 @@ def sure_form(verb: str, **how: Any) -> SureForm:
     """The last step of a verb."""
     form = SureForm(**how)
     form.reason.required = verb in REASON_NEEDED
-    form.reason.flags.required = form.reason.required or None
+    form.reason.flags.required = form.reason.required
     if verb not in MONEY and verb not in FINAL:
         del form.count
     return form
