@@ -62,8 +62,9 @@ def read_deck(
     currency: str | None = None,
     mapping: Mapping[str, str] | None = None,
     delimiter: str | None = None,
+    header_only: bool = False,
 ) -> DeckFile:
-    """Reads a rate sheet; never raises for what is in the file.
+    """Reads a rate sheet, or its column names alone; never raises for what is in the file.
 
     Days in it begin and end at midnight in `zone`. Where `currency` is given and the sheet names another, that is a
     problem. `mapping` ({field: column name}) and `delimiter` overrule what is found out by itself.
@@ -78,7 +79,7 @@ def read_deck(
         return DeckFile(problems=[_file_problem(error)])
     reader = _Reader(sheet, ZoneInfo(zone), currency, chosen)
     try:
-        reader.read()
+        reader.read(header_only)
     except CellError as error:
         reader.problems.append(_file_problem(error))
     return reader.result()
@@ -125,9 +126,9 @@ class _Reader:
             currency=self.header.currency,
         )
 
-    def read(self) -> None:
+    def read(self, header_only: bool) -> None:
         self._note_the_source()
-        if not self._find_header():
+        if not self._find_header() or header_only:
             return
         self._choose_columns()
         for line, texts in self.sheet.rows:

@@ -116,7 +116,7 @@ def _begin(form: ImportForm, sheet: Upload) -> None:
     deck_id = arguments.key("deck")
     form.deck.data = None if deck_id is None else str(deck_id)
     form.name.data = sheet.name.rsplit(".", 1)[0][:100]
-    form.currency.data = read_deck(sheet.data).currency
+    form.currency.data = read_deck(sheet.data, header_only=True).currency
     form.rounding.data = "half_up"
     form.whole.data = "whole"
 
@@ -127,7 +127,7 @@ def _look(form: ImportForm, sheet: Upload, looked: bool) -> tuple[DeckImport | N
     The names of the columns are known once the file is read: only then can the choices of columns be checked.
     """
     chosen = form.delimiter.data
-    raw = read_deck(sheet.data, delimiter=chosen if chosen in DELIMITERS else None)
+    raw = read_deck(sheet.data, delimiter=chosen if chosen in DELIMITERS else None, header_only=True)
     for field in form.columns:
         field.choices = [("", "Not used"), *((name, name) for name in dict.fromkeys(raw.headers))]
         if form.mapping is None:
