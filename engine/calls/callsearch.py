@@ -162,7 +162,8 @@ def conditions(f: CallFilter) -> tuple[list[str], dict[str, Any]]:
     if f.batch_id is not None:
         found.append("d.card_id BETWEEN %(first_card)s AND %(last_card)s")
     if f.reseller_id is not None:
-        found.append("EXISTS (SELECT FROM card c WHERE c.id = d.card_id AND c.reseller_id = %(reseller_id)s)")
+        # Looked up call by call: as a join it would be looked for card by card.
+        found.append("(SELECT c.reseller_id FROM card c WHERE c.id = d.card_id) = %(reseller_id)s")
         given["reseller_id"] = f.reseller_id
     return found, given
 
@@ -239,7 +240,8 @@ class Search:
         given = {**self.params, **self._ends(place), "wanted": wanted}
         found = self.conn.execute(
             f"SELECT d.card_id, d.ended_at, d.id FROM (SELECT * {entries} LIMIT {scan}) AS d"
-            f" WHERE {' AND '.join(self.checks) or 'true'} LIMIT %(wanted)s",
+            f" WHERE {' AND '.join(self.checks) or 'true'}"
+            " ORDER BY d.ended_at DESC, d.id DESC LIMIT %(wanted)s",
             given,
         ).fetchall()
         if len(found) >= wanted or not self.checks:

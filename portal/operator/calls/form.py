@@ -30,7 +30,7 @@ class FilterForm(FlaskForm):
         csrf = False
 
     ended = _choice("Ended", PERIOD_WORDS)
-    destination = StringField("Destination, whole number", render_kw=DIGITS)
+    destination = StringField("Destination number", render_kw=DIGITS)
     caller = StringField("Caller", render_kw=DIGITS)
     serial = StringField(
         "Card, by its serial", render_kw={"inputmode": "numeric", "maxlength": "14", "autocomplete": "off"}
