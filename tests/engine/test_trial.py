@@ -135,7 +135,7 @@ def test_what_is_typed_is_checked(db: Database, vault: Vault, card: TestCard) ->
 def test_its_switch_has_no_key_and_whoever_revokes_it_ends_trials(
     db: Database, vault: Vault, card: TestCard
 ) -> None:
-    begun(db, vault, card)
+    trial.hang_up(db, begun(db, vault, card).call_ref, OPERATOR, NOW)
     (switch,) = switches.list_switches(db)
     assert (switch.name, switch.keys, switch.trusted_callers) == (trial.SWITCH, (), False)
     switches.revoke_switch(db, trial.SWITCH, OPERATOR, NOW)
