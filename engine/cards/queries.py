@@ -263,7 +263,7 @@ def known_card(db: Database, serial: str, field: str) -> int:
     try:
         card_id = card_id_of(serial)
     except InvalidInput as error:
-        raise InvalidInput(error.code, **{**error.data, "field": field}) from None
+        raise InvalidInput("bad_serial", **{**error.data, "field": field}) from None
     with db.begin() as session:
         if session.scalar(select(Card.id).where(Card.id == card_id)) is None:
             raise InvalidInput("card_not_found", field=field)
