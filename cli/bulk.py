@@ -63,17 +63,22 @@ def run(
     The cards are those that fit now; what comes to fit later is not touched.
     """
     order = order_of(context, verb, given)
-    seen = preview(context.db, order, context.clock())
-    if count is None:
-        click.echo(_preview_text(verb, seen), err=True)
-        count = _asked(verb, seen, yes)
-    # With a count that somebody typed the money must be what the preview showed, too.
-    expected = Expected(count, seen.amount if verb in MONEY else None)
+    expected = None
+    if (
+        key is None or runs.confirmed(context.db, key) is None
+    ):  # sent again, there is nothing to look at or to ask
+        seen = preview(context.db, order, context.clock())
+        if count is None:
+            click.echo(_preview_text(verb, seen), err=True)
+            count = _asked(verb, seen, yes)
+        # With a count that somebody typed the money must be what the preview showed, too.
+        expected = Expected(count, seen.amount if verb in MONEY else None)
     actor = acting(context, as_me)
     run_id = runs.confirm(context.db, order, actor, context.clock(), key, expected=expected)
-    if not no_wait:
-        _work(context, run_id, seen.cards)
     view = views.show(context.db, run_id)
+    if not no_wait:
+        _work(context, run_id, view.cards)
+        view = views.show(context.db, run_id)
     context.answer(_run_data(context, view), _run_text(context, view))
 
 
@@ -81,7 +86,7 @@ def _asked(verb: str, seen: Preview, yes: bool) -> int:
     """How many cards somebody said yes to: typed where money moves or nothing can undo it."""
     if verb not in MONEY and verb not in FINAL:
         if not yes:
-            click.confirm(f"Go on with {seen.cards:,} cards?", abort=True, err=True)
+            click.confirm(f"Go on with {_cards(seen.cards)}?", abort=True, err=True)
         return seen.cards
     if yes:
         raise click.UsageError("Give the number of cards with --count.")
@@ -164,7 +169,8 @@ def refused(context: Context, run_id: int, out: Path | None) -> None:
     with out.open("w", encoding="utf-8", newline="") as file:
         file.writelines(views.refused_csv(context.db, run_id))
     context.answer(
-        {"id": run_id, "cards": view.refused, "file": str(out)}, f"{view.refused:,} cards are in {out}."
+        {"id": run_id, "cards": view.refused, "file": str(out)},
+        f"{_cards(view.refused)} {'is' if view.refused == 1 else 'are'} in {out}.",
     )
 
 
@@ -219,7 +225,7 @@ def _preview_data(seen: Preview) -> dict[str, Any]:
 
 
 def _preview_text(verb: str, seen: Preview) -> str:
-    lines = [f"{verb}: {seen.cards:,} cards, {seen.changing:,} would change."]
+    lines = [f"{verb}: {_cards(seen.cards)}, {seen.changing:,} would change."]
     if seen.statuses:
         lines.append(
             "By status: " + ", ".join(f"{n:,} {status}" for status, n in seen.statuses.items()) + "."
@@ -241,6 +247,10 @@ def _file(context: Context, run: views.RunView) -> ExportFile | None:
         return exported(context.db, run.id) if run.verb == "export" else None
     except EngineError:
         return None
+
+
+def _cards(number: int) -> str:
+    return f"{number:,} card{'' if number == 1 else 's'}"
 
 
 def _money(run: views.RunView) -> str:
@@ -274,7 +284,7 @@ def _run_data(context: Context, run: views.RunView) -> dict[str, Any]:
 
 def _run_text(context: Context, run: views.RunView) -> str:
     lines = [
-        f"Run {run.id}: {run.verb}, {run.state}; {run.cards:,} cards ({filter_words(context, run.filter)}).",
+        f"Run {run.id}: {run.verb}, {run.state}; {_cards(run.cards)} ({filter_words(context, run.filter)}).",
         f"{run.changed:,} changed, {run.unchanged:,} were so already, {run.refused:,} refused.",
     ]
     lines += [f"  {n:,}: {_why(code)}" for code, n in run.reasons.items()]
@@ -284,6 +294,6 @@ def _run_text(context: Context, run: views.RunView) -> str:
         lines.append(run.failure)
     if (made := _file(context, run)) is not None:
         lines.append(
-            f"{made.rows:,} cards are in {made.path}, SHA-256 {made.sha256}; the file is kept for a day."
+            f"{_cards(made.rows)} in {made.path}, SHA-256 {made.sha256}; the file is kept for a day."
         )
     return "\n".join(lines)

@@ -96,3 +96,17 @@ def test_a_run_waits_for_the_jobs_can_be_stopped_and_resumed(
     assert cardtone("bulk", "show", run, "--json").json["state"] == "cancelled"
     assert cardtone("bulk", "resume", run, "--json").json["changed"] == 5
     assert facts(db, cards[4]).lock_reason == "lost"
+
+
+def test_a_key_sent_again_asks_for_nothing_and_gets_the_first_run(
+    cardtone: Cardtone, db: Database, cards: list[TestCard]
+) -> None:
+    serial = cards[0].serial
+    asked = ("bulk", "run", "recharge", "--serials", serial, "--amount", "1", "--key", "K")
+    first = cardtone(*asked, "--count", "1")
+    assert "1 card (a list)" in first.out
+    again = cardtone(*asked)
+    assert (again.status, again.out) == (0, first.out)
+    assert facts(db, cards[0]).balance == USD("6")
+    other = cardtone(*asked[:-2], "--key", "K", "--reason", "another")
+    assert "key_reused" in other.err or "used before" in other.err
