@@ -27,7 +27,6 @@ DAYS = 14
 WEEK = timedelta(days=7)
 UNCOUNTED = timedelta(hours=26)
 """So far back the books themselves are read; where nothing was counted for longer, the figures say since when."""
-LATE = timedelta(hours=1)
 LIABILITY_KEPT = timedelta(minutes=10)
 FEW_CARDS = 50_000
 """Up to so many cards what is owed on them is summed while the page is made."""
@@ -156,7 +155,7 @@ def today(db: Database, zone: ZoneInfo, now: datetime) -> Today:
         cards=cards,
         cards_before=cards_before,
         hours=_hours(rows, [*(row for row in rows_before if not row.loose), *rest]),
-        counted=counted if counted is not None and now - counted > LATE else None,
+        counted=counted if counted is not None and now - counted > UNCOUNTED else None,
     )
 
 
