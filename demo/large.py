@@ -57,6 +57,10 @@ def make(
     say("Tidying the tables up.")
     with db.connection() as conn:
         conn.execute("SET statement_timeout = 0")
+        # In life the ledger is written in the order of time, which is what its search by time counts on.
+        conn.execute("CREATE INDEX ledger_by_time ON ledger_entry (at, id)")
+        conn.execute("CLUSTER ledger_entry USING ledger_by_time")
+        conn.execute("DROP INDEX ledger_by_time")
         for table in ("card", "cdr", "ledger_entry", "card_event", "attempt", "binding", "payment"):
             conn.execute(f"VACUUM ANALYZE {table}")
         conn.execute("RESET statement_timeout")

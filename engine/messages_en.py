@@ -153,6 +153,7 @@ PEOPLE: Sentences = {
 CARDS: Sentences = {
     "card_not_found": "There is no such card.",
     "account_not_found": "There is no such account, or it was closed.",
+    "payment_not_found": "There is no such payment.",
     "account_exhausted": "The account has not enough credit left. Deposit to it, or raise its limit, and try again.",
     "bad_filter": "What was searched for can't be read ({field}); search again.",
     "bad_cursor": "This page of the list can't be found again; begin at its first page.",
@@ -371,6 +372,7 @@ BULK: Sentences = {
     ),
     "run_not_found": "There is no such run.",
     "run_not_done": "This run is not done yet.",
+    "upload_gone": "This file is not kept any more: it was confirmed, given up, or sent over a day ago. Send it again.",
     "export_gone": "The file of this run is not there any more; export again.",
     "list_empty": "The list is empty.",
     "listed_twice": "A card stands in the list twice; bind its second caller by another list.",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from engine import work
 from engine.bulk import handler as bulk
-from engine.reports import callexports, exports, replay
+from engine.reports import auditexport, callexports, exports, moneyexports, replay
 from engine.stock import generation, handover
 
 HANDLERS = work.HANDLERS
 """Kind → handler: `generate` makes the cards of a batch, `bulk` works off a command over many cards, `replay` prices
 calls once more, `report_export` writes a list to a file."""
 
-__all__ = ["HANDLERS", "bulk", "callexports", "exports", "generation", "handover", "replay"]
+__all__ = ["HANDLERS", "auditexport", "bulk", "callexports", "exports", "generation", "handover", "moneyexports", "replay"]
