@@ -11,4 +11,14 @@ HANDLERS = work.HANDLERS
 """Kind → handler: `generate` makes the cards of a batch, `bulk` works off a command over many cards, `replay` prices
 calls once more, `report_export` writes a list to a file."""
 
-__all__ = ["HANDLERS", "auditexport", "bulk", "callexports", "exports", "generation", "handover", "moneyexports", "replay"]
+__all__ = [
+    "HANDLERS",
+    "auditexport",
+    "bulk",
+    "callexports",
+    "exports",
+    "generation",
+    "handover",
+    "moneyexports",
+    "replay",
+]

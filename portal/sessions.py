@@ -112,6 +112,12 @@ def log_out() -> None:
         sessions.close_session(db(), *carried)
 
 
+def own_token() -> Secret | None:
+    """The token of the log-in that this request carries."""
+    carried = _carried()
+    return None if carried is None else carried[1]
+
+
 def _carried() -> tuple[str, Secret] | None:
     realm, token = session.get(_REALM), session.get(_TOKEN)
     if realm not in _FINDERS or not isinstance(token, str):

@@ -78,6 +78,18 @@ class Realm(Generic[I]):
 
 
 @dataclass(frozen=True, slots=True)
+class Commands(Generic[I]):
+    """What is done about the log-ins of a realm, each by log-in name: pages and command line offer them alike."""
+
+    change: Callable[..., I]
+    disable: Callable[..., None]
+    enable: Callable[..., None]
+    reset_password: Callable[..., Secret]
+    reset_totp: Callable[..., bool]
+    end_sessions: Callable[..., int]
+
+
+@dataclass(frozen=True, slots=True)
 class SecondNeeded:
     """The password was right; a code is needed, too. `ticket` is for `prove_second`, within `TICKET_S` seconds."""
 
@@ -281,15 +293,24 @@ def enrolment_ticket(
         return _ticket(vault, _ENROLMENT, realm, subject_id, proof_of(session, realm, row), now)
 
 
-def enrolling(session: Session, vault: Vault, realm: Realm[I], ticket: Secret, now: datetime) -> Any:
+def enrolling(
+    session: Session,
+    vault: Vault,
+    realm: Realm[I],
+    ticket: Secret,
+    now: datetime,
+    subject_id: int | None = None,
+) -> Any:
     """The locked row of whoever holds a ticket to enrol; it ends with the enrolment, which changes what it proves.
 
-    Raises `Unauthorized` ("ticket_over").
+    `subject_id`: who is logged in, where somebody is; another person's ticket is none. Raises `Unauthorized`
+    ("ticket_over").
     """
-    subject_id, proof = _read_ticket(vault, _ENROLMENT, realm, ticket, now)
-    row = session.get(realm.table, subject_id, with_for_update=True)
+    holder, proof = _read_ticket(vault, _ENROLMENT, realm, ticket, now)
+    row = session.get(realm.table, holder, with_for_update=True)
     if (
         row is None
+        or subject_id not in (None, holder)
         or not realm.let_in(session, row)
         or not hmac.compare_digest(proof_of(session, realm, row), proof)
     ):

@@ -37,7 +37,10 @@ class LogIn:
     last_seen_at: datetime | None
 
 
-_OWN = {"staff": "NULL::bigint AS reseller_id, p.timezone", "reseller_person": "p.reseller_id, NULL AS timezone"}
+_OWN = {
+    "staff": "NULL::bigint AS reseller_id, p.timezone",
+    "reseller_person": "p.reseller_id, NULL AS timezone",
+}
 _READ = """
     SELECT p.id, p.login, p.name, p.role, {own}, p.created_at, p.disabled_at, t.confirmed_at AS second_since,
         (SELECT count(*) FROM recovery_code c
@@ -58,9 +61,7 @@ def list_log_ins(db: Database, realm: Realm[Any], *, reseller_id: int | None = N
     return _read(db, realm, None, reseller_id)
 
 
-def log_in_page(
-    db: Database, realm: Realm[Any], person_id: int, *, reseller_id: int | None = None
-) -> LogIn:
+def log_in_page(db: Database, realm: Realm[Any], person_id: int, *, reseller_id: int | None = None) -> LogIn:
     """Somebody by id. Raises `NotFound` ("person_not_found"), also for another reseller's where one is given."""
     found = _read(db, realm, person_id, reseller_id)
     if not found:

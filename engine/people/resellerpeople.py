@@ -18,7 +18,7 @@ from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound
 from engine.names import checked_name, sought
 from engine.people import audit, entrance, sessions, totp
-from engine.people.entrance import EnrolmentNeeded, Realm, SecondNeeded, checked_login
+from engine.people.entrance import Commands, EnrolmentNeeded, Realm, SecondNeeded, checked_login
 from engine.people.passwords import check_password, hash_password, new_password
 from engine.permissions import command
 from engine.refusal import Refusal
@@ -330,6 +330,9 @@ def end_sessions(
                 session, actor, "reseller_person.end_sessions", _subject(row.id), now, reason=reason, **told
             )
     return ended
+
+
+COMMANDS = Commands(change_person, disable_person, enable_person, reset_password, reset_totp, end_sessions)
 
 
 def _subject(person_id: int) -> str:

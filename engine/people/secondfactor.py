@@ -61,35 +61,40 @@ def confirm_enrolment(
     return codes
 
 
-def begin_proven(db: Database, vault: Vault, realm: Realm[I], ticket: Secret, now: datetime) -> Enrolment:
+def begin_proven(
+    db: Database, vault: Vault, realm: Realm[I], ticket: Secret, now: datetime, subject_id: int | None = None
+) -> Enrolment:
     """`begin_enrolment` for whoever proved their password: `ticket` of `EnrolmentNeeded` or `enrolment_ticket`.
 
-    Raises `Unauthorized` ("ticket_over").
+    `subject_id`: who is logged in, where somebody is. Raises `Unauthorized` ("ticket_over").
     """
     with db.begin() as session:
-        row = entrance.enrolling(session, vault, realm, ticket, now)
+        row = entrance.enrolling(session, vault, realm, ticket, now, subject_id)
         return totp.begin(session, vault, realm.name, row.id, row.login, now)
 
 
-def begun(db: Database, vault: Vault, realm: Realm[I], ticket: Secret, now: datetime) -> Enrolment:
+def begun(
+    db: Database, vault: Vault, realm: Realm[I], ticket: Secret, now: datetime, subject_id: int | None = None
+) -> Enrolment:
     """What `begin_proven` drew, once more, after a code that was mistyped.
 
     Raises `Unauthorized` ("ticket_over"), `Conflict` ("totp_not_begun").
     """
     with db.begin() as session:
-        row = entrance.enrolling(session, vault, realm, ticket, now)
+        row = entrance.enrolling(session, vault, realm, ticket, now, subject_id)
         return totp.begun(session, vault, realm.name, row.id, row.login)
 
 
 def confirm_proven(
-    db: Database, vault: Vault, realm: Realm[I], ticket: Secret, code: str, now: datetime
+    db: Database, vault: Vault, realm: Realm[I], ticket: Secret, code: str, now: datetime, subject_id: int
 ) -> tuple[Secret, ...]:
-    """`confirm_enrolment` for whoever holds a ticket; it is of no use afterwards.
+    """`confirm_enrolment` for whoever is logged in and holds a ticket; it is of no use afterwards.
 
     Raises `Unauthorized` ("ticket_over"), `Conflict` ("totp_not_begun"), `InvalidInput` ("totp_code").
     """
     with db.begin() as session:
-        return _confirm(session, vault, realm, entrance.enrolling(session, vault, realm, ticket, now), code, now)[1]
+        row = entrance.enrolling(session, vault, realm, ticket, now, subject_id)
+        return _confirm(session, vault, realm, row, code, now)[1]
 
 
 def enrol_and_enter(

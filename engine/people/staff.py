@@ -15,7 +15,7 @@ from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound
 from engine.names import checked_name, sought
 from engine.people import audit, entrance, sessions, totp
-from engine.people.entrance import EnrolmentNeeded, Realm, SecondNeeded, checked_login
+from engine.people.entrance import Commands, EnrolmentNeeded, Realm, SecondNeeded, checked_login
 from engine.people.passwords import check_password, hash_password, new_password
 from engine.permissions import STAFF_ROLES, command
 from engine.refusal import Refusal
@@ -92,7 +92,8 @@ def find_staff(db: Database, staff_id: int) -> StaffIdentity | None:
     """Somebody by id, None where they don't exist or are disabled: for each request of a session."""
     with db.connection() as conn:
         row = conn.execute(
-            "SELECT id, login, name, role, timezone FROM staff WHERE id = %s AND disabled_at IS NULL", (staff_id,)
+            "SELECT id, login, name, role, timezone FROM staff WHERE id = %s AND disabled_at IS NULL",
+            (staff_id,),
         ).fetchone()
     return None if row is None else _identity(row)
 
@@ -300,6 +301,9 @@ def end_sessions(
             told = {"ref": ref, "ended": ended}
             audit.record(session, actor, "staff.end_sessions", f"staff:{row.id}", now, reason=reason, **told)
     return ended
+
+
+COMMANDS = Commands(change_staff, disable_staff, enable_staff, reset_password, reset_totp, end_sessions)
 
 
 def _insert(

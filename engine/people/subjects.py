@@ -44,7 +44,7 @@ def subject_names(db: Database, subjects: Iterable[str]) -> dict[str, str]:
         kind, _, number = subject.partition(":")
         if kind in _TABLES and number.isascii() and number.isdecimal() and len(number) < 19:
             wanted.setdefault(kind, set()).add(int(number))
-    names = {}
+    names: dict[str, str] = {}
     with db.begin() as session:
         for kind, ids in wanted.items():
             table = _TABLES[kind]

@@ -70,6 +70,15 @@ _STOCK = text(
 )
 
 
+def cards_of_resellers(db: Database) -> dict[int, int]:
+    """How many cards each reseller has in its hands, by its id; who has none is not in it."""
+    with db.begin() as session:
+        rows = session.execute(
+            text("SELECT reseller_id, count(*) FROM card WHERE reseller_id IS NOT NULL GROUP BY reseller_id")
+        )
+        return {reseller_id: cards for reseller_id, cards in rows}
+
+
 def stock_of(db: Database, reseller_id: int) -> list[StockLine]:
     """What a reseller has in its hands, by batch, the newest first."""
     with db.begin() as session:

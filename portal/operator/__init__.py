@@ -5,10 +5,36 @@ from __future__ import annotations
 from flask import Flask
 
 from portal import telling
-from portal.operator import batches, bulk, calls, card, entry, home, rates, rules, search, words
+from portal.operator import (
+    batches,
+    bulk,
+    calls,
+    card,
+    entry,
+    home,
+    people,
+    rates,
+    resellers,
+    rules,
+    search,
+    words,
+)
 from portal.operator.console import console, may, sections
 
-__all__ = ["batches", "bulk", "calls", "card", "entry", "home", "init_app", "rates", "rules", "search"]
+__all__ = [
+    "batches",
+    "bulk",
+    "calls",
+    "card",
+    "entry",
+    "home",
+    "init_app",
+    "people",
+    "rates",
+    "resellers",
+    "rules",
+    "search",
+]
 
 
 def init_app(app: Flask) -> None:
@@ -17,5 +43,6 @@ def init_app(app: Flask) -> None:
     words.init_app(app)
     card.init_app(app)
     home.init_app(app)
+    people.init_app(app)
     app.jinja_env.globals.update(console_sections=sections, may=may)
     app.register_blueprint(console)

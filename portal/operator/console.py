@@ -20,7 +20,14 @@ V = TypeVar("V", bound=Callable[..., ResponseReturnValue])
 
 console = Blueprint("operator", __name__)
 OPEN = frozenset(
-    {"operator.log_in", "operator.log_in_post", "operator.log_in_code", "operator.log_in_code_post"}
+    {
+        "operator.log_in",
+        "operator.log_in_post",
+        "operator.log_in_code",
+        "operator.log_in_code_post",
+        "operator.log_in_enrol",
+        "operator.log_in_enrol_post",
+    }
 )
 """What may be seen without a log-in."""
 

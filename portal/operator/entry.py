@@ -6,10 +6,10 @@ from flask import request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from engine.errors import Forbidden, Unauthorized
+from engine.errors import Unauthorized
 from engine.messages import sentence
 from engine.people import staff
-from engine.people.entrance import SecondNeeded
+from engine.people.entrance import EnrolmentNeeded, SecondNeeded
 from engine.people.staff import StaffIdentity
 from engine.refusal import Refusal
 from engine.vault import Secret
@@ -18,6 +18,7 @@ from portal.formats import duration
 from portal.installation import db, installation, now
 from portal.operator.console import console, needs
 from portal.operator.forms import CodeForm, LogInForm
+from portal.operator.people import enrolment
 from portal.respond import go_to, inner_path, respond
 from portal.security import client_address
 
@@ -51,9 +52,12 @@ def log_in_post() -> ResponseReturnValue:
         if isinstance(outcome, SecondNeeded):
             session[_TICKET] = outcome.ticket.value
             return go_to(url_for("operator.log_in_code", next=wanted))
+        if isinstance(outcome, EnrolmentNeeded):
+            enrolment.keep(outcome.ticket)
+            return go_to(url_for("operator.log_in_enrol", next=wanted))
         if isinstance(outcome, StaffIdentity):
             return _enter(outcome, wanted)
-    except (Forbidden, Unauthorized) as error:
+    except Unauthorized as error:
         return respond("operator/log_in.html", block="form", status=422, form=form, refusal=sentence(error))
     return _refused("operator/log_in.html", form, outcome, NO)
 

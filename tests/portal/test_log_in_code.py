@@ -114,11 +114,10 @@ def test_the_form_comes_as_a_part_too(stranger: Visitor, phone: Phone) -> None:
     assert part.text.lstrip().startswith("<form")
 
 
-def test_where_the_house_wants_a_second_factor_who_has_none_is_told(
+def test_where_the_house_wants_a_second_factor_who_has_none_is_led_to_one(
     stranger: Visitor, person: StaffIdentity, db: Database
 ) -> None:
     scenes.setting(db, "totp_required", True)
-    refused = stranger.log_in()
-    assert refused.status_code == 422
-    assert "You need a second factor to log in" in text_of(refused.text)
+    led = stranger.log_in()
+    assert (led.status_code, led.location) == (303, "/log-in/enrol?next=/")
     assert _sessions(db) == 0

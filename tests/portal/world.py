@@ -23,7 +23,7 @@ from engine.calls import destinations, trial
 from engine.cards import binding, lifecycle, searchcopy
 from engine.db import Database
 from engine.funds import accounts, autorules, bonus, recharges
-from engine.people import consents, resellerpeople, resellers, staff, views
+from engine.people import consents, resellerpeople, resellers, sessions, staff, views
 from engine.permissions import STAFF_ROLES
 from engine.reports import buckets, callexports, exports, replays
 from engine.schema import Call, Cdr, Deck, DeckVersion
@@ -126,6 +126,10 @@ def build(db: Database, vault: Vault) -> World:
             "bonus_id": gift,
             "reseller_id": shop,
             "staff_id": people["support"].id,
+            "person_id": 1,
+            "ref": sessions.ref_of(
+                sessions.open_session(db, "staff", people["support"].id, "203.0.113.7", NOW)
+            ),
             "run_id": run,
             "template_id": form.id,
             "consent_id": consent,

@@ -1,0 +1,60 @@
+"""What is shown once: a new password, the secret of an authenticator app, recovery codes. None of it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import segno
+from flask.typing import ResponseReturnValue
+
+from engine.people.totp import Enrolment
+from engine.vault import Secret
+from portal.operator.people.forms import EnrolForm
+from portal.respond import respond
+
+
+def show_password(name: str, login: str, password: Secret, back: str) -> ResponseReturnValue:
+    """Somebody's new password."""
+    return respond(
+        "operator/once.html",
+        block="form",
+        title=f"The password of {name}",
+        intro="Hand both over in person or by telephone; they can change the password on their own page.",
+        secrets=[("Log-in name", login), ("Password", password.value)],
+        back=back,
+    )
+
+
+def show_codes(
+    codes: Sequence[Secret], back: str, *, template: str = "operator/people/codes.html"
+) -> ResponseReturnValue:
+    """Recovery codes, to copy or print."""
+    return respond(template, block="form", codes=[code.value for code in codes], back=back)
+
+
+def show_enrolment(
+    begun: Enrolment,
+    form: EnrolForm,
+    action: str,
+    back: str,
+    *,
+    template: str = "operator/people/enrol.html",
+) -> ResponseReturnValue:
+    """The secret for an authenticator app, as a QR code and to type, with the field for its first code."""
+    text = begun.secret.value
+    return respond(
+        template,
+        block="form",
+        status=422 if form.refused else 200,
+        form=form,
+        qr=qr(begun.uri),
+        secret=" ".join(text[at : at + 4] for at in range(0, len(text), 4)),
+        action=action,
+        back=back,
+    )
+
+
+def qr(text: Secret) -> str:
+    """A QR code as the address of an image: black on white also where the page is dark, since cameras want it so."""
+    drawn = segno.make(text.value, error="m", micro=False)
+    return str(drawn.svg_data_uri(scale=4, border=4, dark="#000", light="#fff"))

@@ -1,0 +1,5 @@
+"""Resellers: who sells cards for the operator, on what credit, with which stock, and their people."""
+
+from portal.operator.resellers import page, people, stock
+
+__all__ = ["page", "people", "stock"]
