@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from flask import Response, abort, send_file, url_for
+from flask import Response, send_file, url_for
 from flask.typing import ResponseReturnValue
 
 from engine import work
@@ -19,16 +19,19 @@ from engine.people.resellers import reseller_page
 from portal import arguments
 from portal.forms import CommandForm, ReasonField
 from portal.installation import db, now
+from portal.notices import said
 from portal.operator.act import Ask, act
 from portal.operator.bulk.words import NO_WAY_BACK, STATES, VERB_WORDS, came_of, cards_of, title_of, which
 from portal.operator.console import actor, console, may, needs
-from portal.respond import respond
+from portal.respond import go_to, respond
 
 BOTH = ["GET", "POST"]
 RUN = "/bulk/<int(max=9223372036854775807):run_id>"
 ON_A_PAGE = 50
 NAMED = 5
 """Refused cards that the page names; the file has all of them."""
+NOT_YOURS = "Only who made this file can download it."
+NO_FILE = "This run made no file."
 TYPES = {"csv": "text/csv", "txt": "text/tab-separated-values"}
 SHEET = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
@@ -102,10 +105,17 @@ def bulk_refused(run_id: int) -> ResponseReturnValue:
 @console.get(RUN + "/file")
 @needs("bulk.export")
 def bulk_file(run_id: int) -> ResponseReturnValue:
-    """The file of an export, for who made it."""
-    if views.show(db(), run_id).actor != str(actor()):
-        abort(404)
-    made = exported(db(), run_id)
+    """The file of an export, for who made it; anybody else is told so on the page of the run."""
+    run, made = views.show(db(), run_id), None
+    why = NOT_YOURS
+    if run.actor == str(actor()):
+        try:
+            made = exported(db(), run_id)
+        except EngineError as error:
+            why = sentence(error) if run.verb == "export" else NO_FILE
+    if made is None:
+        said(why, kind="warn")
+        return go_to(_page(run_id))
     file = send_file(
         made.path, TYPES.get(made.format, SHEET), as_attachment=True, download_name=made.path.name
     )

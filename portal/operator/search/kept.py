@@ -51,7 +51,7 @@ class NameForm(CommandForm):
 class SaveForm(NameForm):
     """A name, and whether it may stand for something else from now on."""
 
-    replace = SwitchField("Put it in the place of the view that has this name")
+    replace = SwitchField("Replace the view that has this name")
 
 
 @console.get("/cards/views")
