@@ -337,7 +337,8 @@ def _slices(
     end = now + timedelta(days=1)
     end = min(end, last) if last is not None else end
     if place is not None:
-        end = min(end, place[0] + timedelta(microseconds=1))
+        # A slice that was looked through begins with its own place; only a row's has others of its instant behind it.
+        end = min(end, place[0] + timedelta(microseconds=1 if place[1] else 0))
     width = FIRST
     while end > begin:
         low = max(end - width, begin)
