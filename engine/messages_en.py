@@ -208,7 +208,7 @@ FUNDS: Sentences = {
 CALLS: Sentences = {
     "call_not_found": "There is no such call.",
     "trial_no_password": (
-        "The password of this card can't be read any more: it was reset, or its batch was shredded. Choose another card."
+        "The password of this card can't be read any more: it was reset, or its batch shredded. Choose another card."
     ),
     "trial_nothing_chosen": "Choose a batch, or name a card by its serial.",
     "trial_no_card": "None of the first cards of this batch can call now. Choose another batch, or name a card.",

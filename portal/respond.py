@@ -72,6 +72,12 @@ def go_to(url: str) -> Response:
     return response
 
 
+def pushed(response: Response, url: str | None) -> Response:
+    """Have htmx put `url` into the address bar when it swaps this answer in; None: leave it as it is."""
+    response.headers["HX-Push-Url"] = url or "false"
+    return response
+
+
 def this_address() -> str | None:
     """The address of this page, to come back to; None where it cannot be asked for again as a page."""
     if request.method != "GET" or "HX-Request" in request.headers:

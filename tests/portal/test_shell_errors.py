@@ -42,9 +42,9 @@ def test_odd_addresses_are_no_more_than_unknown(visitor: Visitor, path: str) -> 
         "/batches?before=-1",
         "/batches?before=1;drop",
         "/batches?before=" + "9" * 40,
-        "/cards/10000000017?calls=1",
-        "/cards/10000000017?calls=999999999999999999-1",
-        "/cards/10000000017?entries=１２",
+        "/cards?after=x",
+        "/calls?before=999999999999999999-1",
+        "/calls/live?after=１２",
     ],
 )
 def test_a_malformed_question_is_not_guessed_at(visitor: Visitor, path: str) -> None:

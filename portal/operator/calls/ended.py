@@ -13,7 +13,7 @@ from portal.operator.calls.asked import Asked, asked_of, filter_of
 from portal.operator.calls.form import form_of
 from portal.operator.calls.words import LABELS, cause_words
 from portal.operator.console import console, needs
-from portal.respond import go_to, respond, wants_part
+from portal.respond import go_to, pushed, respond, wants_part
 
 CALL = "<int(max=9223372036854775807):call_id>"
 """How an address names a call, behind its card's serial."""
@@ -76,5 +76,5 @@ def call(serial: str, call_id: int) -> ResponseReturnValue:
 def _pushed(response: Response, asked: Asked) -> Response:
     """Have htmx show the short address of the list; that of a filter with a mistake is not kept."""
     if wants_part():
-        response.headers["HX-Push-Url"] = asked.url(asked.before) if response.status_code == 200 else "false"
+        pushed(response, asked.url(asked.before) if response.status_code == 200 else None)
     return response

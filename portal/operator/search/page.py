@@ -17,7 +17,7 @@ from portal.operator.console import console, may, needs
 from portal.operator.search.asked import PAGE, Asked, asked_of, filter_of
 from portal.operator.search.form import LABELS, chips, form_of
 from portal.operator.search.kept import built_in, own_views
-from portal.respond import go_to, respond, wants_part
+from portal.respond import go_to, pushed, respond, wants_part
 
 SORTABLE = ("serial", "balance", "created", "first_used", "expires")
 
@@ -81,5 +81,5 @@ def _pushed(response: Response, asked: Asked) -> Response:
     """Have htmx show the short address of the list; that of a filter with a mistake is not kept."""
     if wants_part() and not arguments.flag("count"):
         good = response.status_code == 200
-        response.headers["HX-Push-Url"] = asked.url(asked.after) if good else "false"
+        pushed(response, asked.url(asked.after) if good else None)
     return response
