@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from engine.actor import Actor
@@ -15,7 +15,7 @@ from engine.db import Database
 from engine.names import sought
 from engine.schema import AuditRow
 
-LOOKED_THROUGH = 100_000
+LOOKED_THROUGH = 10_000
 """Rows whose reasons are looked through for one page."""
 
 
@@ -88,18 +88,38 @@ def search(
     the time, the latter not included. Text in reasons has no index: `LOOKED_THROUGH` rows that fit the rest are looked
     through at a time, and `next` goes on below them, though the page be empty.
     """
-    wanted = select(AuditRow).where(*_fitting(actor, action, subject, since, until, before))
-    wanted = wanted.order_by(AuditRow.id.desc())
+    # Without anything else the time decides; then rows are read along its index, and come in its order.
+    by_time = (since, until) != (None, None) and (actor, action, subject) == (None, None, None)
+    order = (AuditRow.at.desc(), AuditRow.id.desc()) if by_time else (AuditRow.id.desc(),)
+    wanted = select(AuditRow).where(*_fitting(actor, action, subject, since, until)).order_by(*order)
     with db.begin() as session:
+        if before is not None:
+            wanted = wanted.where(_beyond(session, before, by_time))
         if reason is None:
             return _page(session.scalars(wanted.limit(limit + 1)).all(), limit)
-        some = wanted.limit(LOOKED_THROUGH).cte("some").prefix_with("MATERIALIZED")
-        looked = aliased(AuditRow, some)
-        last = session.scalar(select(func.min(some.c.id)).having(func.count() == LOOKED_THROUGH))
-        found = select(looked).where(looked.reason.icontains(sought(reason), autoescape=True))
-        rows = session.scalars(found.order_by(looked.id.desc()).limit(limit + 1)).all()
-        page = _page(rows, limit)
-        return page if page.next is not None else AuditPage(page.rows, last)
+        return _with_reason(session, wanted, reason, by_time, limit)
+
+
+def _with_reason(
+    session: Session, wanted: Select[AuditRow], reason: str, by_time: bool, limit: int
+) -> AuditPage:
+    some = wanted.limit(LOOKED_THROUGH).cte("some").prefix_with("MATERIALIZED")
+    looked = aliased(AuditRow, some)
+    order = (looked.at, looked.id) if by_time else (looked.id,)
+    found = select(looked).where(looked.reason.icontains(sought(reason), autoescape=True))
+    rows = session.scalars(found.order_by(*(part.desc() for part in order)).limit(limit + 1)).all()
+    page = _page(rows, limit)
+    if page.next is not None or session.scalar(select(func.count()).select_from(some)) != LOOKED_THROUGH:
+        return page
+    return AuditPage(page.rows, session.scalar(select(looked.id).order_by(*order).limit(1)))
+
+
+def _beyond(session: Session, before: int, by_time: bool) -> ColumnElement[bool]:
+    """What comes after the row `before` in the order of the list."""
+    at = session.scalar(select(AuditRow.at).where(AuditRow.id == before)) if by_time else None
+    if at is None:
+        return AuditRow.id < before
+    return tuple_(AuditRow.at, AuditRow.id) < tuple_(literal(at), literal(before))
 
 
 def _fitting(
@@ -108,7 +128,6 @@ def _fitting(
     subject: str | None,
     since: datetime | None,
     until: datetime | None,
-    before: int | None,
 ) -> list[ColumnElement[bool]]:
     wanted: list[ColumnElement[bool]] = []
     for column, value in ((AuditRow.actor, actor), (AuditRow.subject, subject)):
@@ -124,8 +143,6 @@ def _fitting(
         wanted.append(AuditRow.at >= since)
     if until is not None:
         wanted.append(AuditRow.at < until)
-    if before is not None:
-        wanted.append(AuditRow.id < before)
     return wanted
 
 
