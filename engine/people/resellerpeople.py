@@ -6,6 +6,7 @@ How they prove who they are is in `engine.people.entrance`; a disabled reseller'
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,9 +18,9 @@ from engine.actor import Actor
 from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound
 from engine.names import checked_name, sought
-from engine.people import audit, entrance, sessions, totp
+from engine.people import audit, entrance, upkeep
 from engine.people.entrance import Commands, EnrolmentNeeded, Realm, SecondNeeded, checked_login
-from engine.people.passwords import check_password, hash_password, new_password
+from engine.people.passwords import hash_password
 from engine.permissions import command
 from engine.refusal import Refusal
 from engine.schema import Reseller, ResellerPerson
@@ -174,7 +175,7 @@ def add_person(
     """
     login, name = checked_login(login), checked_name(name)
     _check_role(role)
-    password = _checked_password(password, login, name)
+    password = upkeep.checked_password(password, login, name)
     hashed = hash_password(password)
     with db.begin() as session:
         _open_reseller(session, actor, reseller_id)
@@ -197,7 +198,7 @@ def add_person(
             session,
             actor,
             "reseller_person.add",
-            _subject(person_id),
+            f"reseller_person:{person_id}",
             now,
             reseller=reseller_id,
             login=login,
@@ -220,20 +221,8 @@ def change_person(
         _check_role(role)
     with db.begin() as session:
         row = _locked(session, actor, login)
-        before = {"name": row.name, "role": row.role}
-        was_owner = _is_owner(row)
-        row.name, row.role = new_name or row.name, role or row.role
-        _keep_an_owner(session, row, was_owner)
-        sessions.close_all(session, REALM.name, row.id)
-        audit.record(
-            session,
-            actor,
-            "reseller_person.change",
-            _subject(row.id),
-            now,
-            before=before,
-            after={"name": row.name, "role": row.role},
-        )
+        keep = functools.partial(_keep_an_owner, session, row, _is_owner(row))
+        upkeep.rename(session, REALM, row, actor, now, name=new_name, role=role, keep=keep)
         return _identity(row)
 
 
@@ -245,24 +234,15 @@ def disable_person(db: Database, login: str, actor: Actor, now: datetime, reason
     """
     with db.begin() as session:
         row = _locked(session, actor, login)
-        if row.disabled_at is not None:
-            raise Conflict("already_disabled", login=row.login)
-        was_owner = _is_owner(row)
-        row.disabled_at = now
-        _keep_an_owner(session, row, was_owner)
-        sessions.close_all(session, REALM.name, row.id)
-        audit.record(session, actor, "reseller_person.disable", _subject(row.id), now, reason=reason)
+        keep = functools.partial(_keep_an_owner, session, row, _is_owner(row))
+        upkeep.disable(session, REALM, row, actor, now, reason=reason, keep=keep)
 
 
 @command("reseller_person.enable")
 def enable_person(db: Database, login: str, actor: Actor, now: datetime) -> None:
     """Let somebody back in, with the password they had. Raises `NotFound`, `Conflict("not_disabled")`."""
     with db.begin() as session:
-        row = _locked(session, actor, login)
-        if row.disabled_at is None:
-            raise Conflict("not_disabled", login=row.login)
-        row.disabled_at = None
-        audit.record(session, actor, "reseller_person.enable", _subject(row.id), now)
+        upkeep.enable(session, REALM, _locked(session, actor, login), actor, now)
 
 
 @command("reseller_person.reset_password")
@@ -273,19 +253,8 @@ def reset_password(
 
     Not one's own, which needs the old one. Raises `NotFound`, `Conflict` ("use_own_way"), `InvalidInput` (password_…).
     """
-    with db.begin() as session:
-        found = _locked(session, actor, login)
-        entrance.check_other(REALM, actor, found.id)
-        login, name = found.login, found.name
-    password = _checked_password(password, login, name)
-    hashed = hash_password(password)
-    with db.begin() as session:
-        row = _locked(session, actor, login)
-        row.password_hash = hashed
-        sessions.close_all(session, REALM.name, row.id)
-        entrance.forget_failures(session, vault, REALM, login)
-        audit.record(session, actor, "reseller_person.reset_password", _subject(row.id), now)
-    return password
+    locked = functools.partial(_locked, actor=actor, login=login)
+    return upkeep.reset_password(db, vault, REALM, locked, actor, now, password)
 
 
 @command("reseller_person.reset_totp")
@@ -298,13 +267,7 @@ def reset_totp(
     """
     with db.begin() as session:
         row = _locked(session, actor, login)
-        entrance.check_other(REALM, actor, row.id)
-        had = totp.wipe(session, REALM.name, row.id)
-        if had:
-            sessions.close_all(session, REALM.name, row.id)
-            entrance.forget_failures(session, vault, REALM, row.login)
-            audit.record(session, actor, "reseller_person.reset_totp", _subject(row.id), now, reason=reason)
-    return had
+        return upkeep.reset_totp(session, vault, REALM, row, actor, now, reason)
 
 
 @command("reseller_person.end_sessions")
@@ -320,23 +283,10 @@ def end_sessions(
     """End somebody's sessions, or the one that a list shows as `ref`; returns how many. Raises `NotFound`."""
     with db.begin() as session:
         row = _locked(session, actor, login)
-        if ref is None:
-            ended = sessions.close_all(session, REALM.name, row.id)
-        else:
-            ended = sessions.close_by_ref(session, REALM.name, row.id, ref)
-        if ended:
-            told = {"ref": ref, "ended": ended}
-            audit.record(
-                session, actor, "reseller_person.end_sessions", _subject(row.id), now, reason=reason, **told
-            )
-    return ended
+        return upkeep.end_sessions(session, REALM, row, actor, now, ref=ref, reason=reason)
 
 
 COMMANDS = Commands(change_person, disable_person, enable_person, reset_password, reset_totp, end_sessions)
-
-
-def _subject(person_id: int) -> str:
-    return f"reseller_person:{person_id}"
 
 
 def _is_owner(row: ResellerPerson) -> bool:
@@ -384,10 +334,3 @@ def _keep_an_owner(session: Session, row: ResellerPerson, was_owner: bool) -> No
 def _check_role(role: str) -> None:
     if role not in ROLES:
         raise InvalidInput("unknown_role", field="role", value=role)
-
-
-def _checked_password(password: Secret | None, login: str, name: str) -> Secret:
-    if password is None:
-        return new_password()
-    check_password(password, login, name, "cardtone")
-    return password

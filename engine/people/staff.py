@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,9 +15,9 @@ from engine.actor import Actor
 from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound
 from engine.names import checked_name, sought
-from engine.people import audit, entrance, sessions, totp
+from engine.people import audit, entrance, upkeep
 from engine.people.entrance import Commands, EnrolmentNeeded, Realm, SecondNeeded, checked_login
-from engine.people.passwords import check_password, hash_password, new_password
+from engine.people.passwords import hash_password, new_password
 from engine.permissions import STAFF_ROLES, command
 from engine.refusal import Refusal
 from engine.schema import Staff
@@ -141,7 +142,7 @@ def add_staff(
     """
     login, name = checked_login(login), checked_name(name)
     _check_role(role)
-    password = _checked_password(password, login, name)
+    password = upkeep.checked_password(password, login, name)
     hashed = hash_password(password)
     with db.begin() as session:
         identity = _insert(session, login, name, role, hashed, actor, now)
@@ -181,20 +182,8 @@ def change_staff(
         _check_role(role)
     with db.begin() as session:
         row = _locked(session, login)
-        before = {"name": row.name, "role": row.role}
-        row.name = new_name or row.name
-        row.role = role or row.role
-        _keep_an_admin(session)
-        _end_sessions(session, row)
-        audit.record(
-            session,
-            actor,
-            "staff.change",
-            f"staff:{row.id}",
-            now,
-            before=before,
-            after={"name": row.name, "role": row.role},
-        )
+        keep = functools.partial(_keep_an_admin, session)
+        upkeep.rename(session, REALM, row, actor, now, name=new_name, role=role, keep=keep)
         return _identity(row)
 
 
@@ -206,23 +195,15 @@ def disable_staff(db: Database, login: str, actor: Actor, now: datetime, reason:
     """
     with db.begin() as session:
         row = _locked(session, login)
-        if row.disabled_at is not None:
-            raise Conflict("already_disabled", login=row.login)
-        row.disabled_at = now
-        _keep_an_admin(session)
-        _end_sessions(session, row)
-        audit.record(session, actor, "staff.disable", f"staff:{row.id}", now, reason=reason)
+        keep = functools.partial(_keep_an_admin, session)
+        upkeep.disable(session, REALM, row, actor, now, reason=reason, keep=keep)
 
 
 @command("staff.enable")
 def enable_staff(db: Database, login: str, actor: Actor, now: datetime) -> None:
     """Let somebody back in, with the password they had. Raises `NotFound`, `Conflict("not_disabled")`."""
     with db.begin() as session:
-        row = _locked(session, login)
-        if row.disabled_at is None:
-            raise Conflict("not_disabled", login=row.login)
-        row.disabled_at = None
-        audit.record(session, actor, "staff.enable", f"staff:{row.id}", now)
+        upkeep.enable(session, REALM, _locked(session, login), actor, now)
 
 
 @command("staff.reset_password")
@@ -233,19 +214,8 @@ def reset_password(
 
     Not one's own, which needs the old one. Raises `NotFound`, `Conflict` ("use_own_way"), `InvalidInput` (password_…).
     """
-    with db.begin() as session:
-        found = _locked(session, login)
-        entrance.check_other(REALM, actor, found.id)
-        login, name = found.login, found.name
-    password = _checked_password(password, login, name)
-    hashed = hash_password(password)
-    with db.begin() as session:
-        row = _locked(session, login)
-        row.password_hash = hashed
-        _end_sessions(session, row)
-        entrance.forget_failures(session, vault, REALM, login)
-        audit.record(session, actor, "staff.reset_password", f"staff:{row.id}", now)
-    return password
+    locked = functools.partial(_locked, login=login)
+    return upkeep.reset_password(db, vault, REALM, locked, actor, now, password)
 
 
 def change_password(
@@ -270,14 +240,7 @@ def reset_totp(
     Raises `NotFound`, `Conflict` ("use_own_way").
     """
     with db.begin() as session:
-        row = _locked(session, login)
-        entrance.check_other(REALM, actor, row.id)
-        had = totp.wipe(session, REALM.name, row.id)
-        if had:
-            sessions.close_all(session, REALM.name, row.id)
-            entrance.forget_failures(session, vault, REALM, row.login)
-            audit.record(session, actor, "staff.reset_totp", f"staff:{row.id}", now, reason=reason)
-    return had
+        return upkeep.reset_totp(session, vault, REALM, _locked(session, login), actor, now, reason)
 
 
 @command("staff.end_sessions")
@@ -293,14 +256,7 @@ def end_sessions(
     """End somebody's sessions, or the one that a list shows as `ref`; returns how many. Raises `NotFound`."""
     with db.begin() as session:
         row = _locked(session, login)
-        if ref is None:
-            ended = sessions.close_all(session, REALM.name, row.id)
-        else:
-            ended = sessions.close_by_ref(session, REALM.name, row.id, ref)
-        if ended:
-            told = {"ref": ref, "ended": ended}
-            audit.record(session, actor, "staff.end_sessions", f"staff:{row.id}", now, reason=reason, **told)
-    return ended
+        return upkeep.end_sessions(session, REALM, row, actor, now, ref=ref, reason=reason)
 
 
 COMMANDS = Commands(change_staff, disable_staff, enable_staff, reset_password, reset_totp, end_sessions)
@@ -338,17 +294,6 @@ def _keep_an_admin(session: Session) -> None:
         raise Conflict("last_admin")
 
 
-def _end_sessions(session: Session, row: Staff) -> None:
-    sessions.close_all(session, REALM.name, row.id)
-
-
 def _check_role(role: str) -> None:
     if role not in STAFF_ROLES:
         raise InvalidInput("unknown_role", field="role", value=role)
-
-
-def _checked_password(password: Secret | None, login: str, name: str) -> Secret:
-    if password is None:
-        return new_password()
-    check_password(password, login, name, "cardtone")
-    return password
