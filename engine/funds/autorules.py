@@ -271,6 +271,15 @@ def rule_named(db: Database, name: str) -> RuleView:
         return _view(session, rule)
 
 
+def find_rule(db: Database, rule_id: int) -> RuleView:
+    """A rule by its number. Raises `NotFound` ("auto_recharge_not_found")."""
+    with db.begin() as session:
+        rule = session.get(AutoRechargeRule, rule_id)
+        if rule is None:
+            raise NotFound("auto_recharge_not_found")
+        return _view(session, rule)
+
+
 def enrol_by_filters(db: Database, now: datetime) -> int:
     """Enrol the cards that fit the filter of a rule in force and aren't enrolled yet; returns how many."""
     return sum(_enrol_by_filter(db, rule_id, now) for rule_id in _with_filter(db))

@@ -143,6 +143,15 @@ def list_rules(db: Database, *, disabled: bool = True) -> list[RuleView]:
         return [_view(rule) for rule in session.scalars(statement)]
 
 
+def find_rule(db: Database, rule_id: int) -> RuleView:
+    """A rule by its number. Raises `NotFound` ("bonus_rule_not_found")."""
+    with db.begin() as session:
+        rule = session.get(BonusRule, rule_id)
+        if rule is None:
+            raise NotFound("bonus_rule_not_found")
+        return _view(rule)
+
+
 def rule_named(db: Database, name: str) -> RuleView:
     """The rule of a name. Raises `NotFound` ("bonus_rule_not_found")."""
     with db.begin() as session:
@@ -177,6 +186,30 @@ def bonus_for(session: Session, card: Any, amount: int, method: str, now: dateti
         gift = percentage(amount, rule.percent_bp, card.currency) + rule.fixed
         if gift > best.amount:
             best = Bonus(gift, rule.id)
+    return best
+
+
+def would_give(
+    rules: Sequence[RuleView], currency: str, amount: int, method: str, now: datetime, *, first: bool = False
+) -> tuple[int, RuleView | None]:
+    """What a recharge of `amount` micro-units would get on top by these rules, and the rule that says so; an example.
+
+    `first`: for a card's first recharge. The same choice as `bonus_for`: the most, and of equally good ones the oldest.
+    """
+    best: tuple[int, RuleView | None] = (0, None)
+    for rule in sorted(rules, key=lambda one: one.id):
+        counts = (
+            rule.currency == currency
+            and method in rule.methods
+            and rule.least <= amount
+            and rule.disabled_at is None
+            and rule.starts_at <= now
+            and (rule.ends_at is None or now < rule.ends_at)
+            and (first or not rule.first_only)
+        )
+        gift = percentage(amount, rule.percent_bp, currency) + rule.fixed if counts else 0
+        if gift > best[0]:
+            best = (gift, rule)
     return best
 
 

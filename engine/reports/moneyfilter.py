@@ -11,6 +11,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from engine.cards.searchform import a_range, a_time
+from engine.db import Database
 from engine.errors import InvalidInput, NotFound
 from engine.money import parse_amount
 from engine.names import sought
@@ -83,6 +84,13 @@ def _named(session: Session, table: Any, name: str | None) -> int | None:
         return None
     found: int | None = session.scalar(select(table.id).where(table.name == sought(name)))
     return found
+
+
+def scope_of(db: Database, texts: Mapping[str, str]) -> dict[str, int | None]:
+    """The batch and reseller that a report is kept to. Raises `NotFound`."""
+    given = given_of(texts)
+    with db.begin() as session:
+        return {"batch_id": batch_of(session, given), "reseller_id": reseller_of(session, given)}
 
 
 def actors_of(session: Session, given: Mapping[str, str]) -> tuple[str, ...] | None:

@@ -301,3 +301,39 @@ def liability(db: Database, now: datetime) -> list[LiabilityLine]:
     ages = {f"days_{days}": now - timedelta(days=days + 1) for days in (30, 90, 180, 365)}
     with db.begin() as session:
         return [LiabilityLine(*row) for row in session.execute(_LIABILITY, {"now": now, **ages})]
+
+
+@dataclass(frozen=True, slots=True)
+class OwedLine:
+    """What is owed on the released cards of one group and currency; `expired`: the part on expired cards."""
+
+    key: Any
+    id: int | None
+    currency: str
+    cards: int
+    balance: int
+    expired: int
+
+
+OWED_GROUPS = ("batch", "age", "currency")
+
+
+def owed(db: Database, now: datetime, group_by: str = "batch", currency: str | None = None) -> list[OwedLine]:
+    """`liability` summed by batch, by least age in days, or by currency alone. Raises `InvalidInput`."""
+    if group_by not in OWED_GROUPS:
+        raise InvalidInput("unknown_group", field="group_by", value=group_by, known=sorted(OWED_GROUPS))
+    sums: dict[tuple[str, Any, int | None], list[int]] = {}
+    for line in liability(db, now):
+        if currency in (None, line.currency):
+            key: dict[str, tuple[Any, int | None]] = {
+                "batch": (line.batch, line.batch_id),
+                "age": (line.age_days, None),
+                "currency": (line.currency, None),
+            }
+            held = sums.setdefault((line.currency, *key[group_by]), [0, 0, 0])
+            for at, value in enumerate((line.cards, line.balance, line.expired)):
+                held[at] += value
+    lines = [OwedLine(key, number, of, *held) for (of, key, number), held in sums.items()]
+    if group_by == "age":
+        lines.sort(key=lambda line: (line.currency, line.key))
+    return lines

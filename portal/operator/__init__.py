@@ -12,6 +12,7 @@ from portal.operator import (
     card,
     entry,
     home,
+    money,
     people,
     rates,
     resellers,
@@ -29,6 +30,7 @@ __all__ = [
     "entry",
     "home",
     "init_app",
+    "money",
     "people",
     "rates",
     "resellers",
@@ -43,6 +45,7 @@ def init_app(app: Flask) -> None:
     words.init_app(app)
     card.init_app(app)
     home.init_app(app)
+    money.init_app(app)
     people.init_app(app)
     app.jinja_env.globals.update(console_sections=sections, may=may)
     app.register_blueprint(console)

@@ -28,6 +28,7 @@ NOWHERE = {
     "number": "1",
     "what": "changes",
     "job": "nothing",
+    "report": "nothing",
     "call_ref": "nothing",
 }
 """Arguments that lead to nothing; numbers of rows are `NO_ROW`."""

@@ -124,12 +124,14 @@ def build(db: Database, vault: Vault) -> World:
             "account_id": account,
             "rule_id": rule,
             "bonus_id": gift,
+            "payment_id": 1,
+            "report": "traffic",
             "reseller_id": shop,
             "staff_id": people["support"].id,
             "person_id": 1,
-            "ref": sessions.ref_of(
-                sessions.open_session(db, "staff", people["support"].id, "203.0.113.7", NOW)
-            ),
+            "ref": _session(db, "staff", people["support"].id),
+            "/me/sessions/ref": _session(db, "staff", people["admin"].id),
+            "/resellers/people/ref": _session(db, "reseller", 1),
             "run_id": run,
             "template_id": form.id,
             "consent_id": consent,
@@ -245,6 +247,11 @@ def _money(db: Database, cards: list[TestCard]) -> tuple[int, int, int]:
         now=NOW,
     )
     return made.id, rule.id, gift.id
+
+
+def _session(db: Database, realm: str, subject_id: int) -> str:
+    """A log-in of somebody, as lists name it."""
+    return sessions.ref_of(sessions.open_session(db, realm, subject_id, "203.0.113.7", NOW))
 
 
 def _reseller(db: Database, stock: list[TestCard]) -> int:
