@@ -55,7 +55,8 @@ class RangeForm(CommandForm):
             try:
                 card_id_of(field.data or "")
             except InvalidInput as error:
-                raise InvalidInput(error.code, **{**error.data, "field": field.short_name}) from None
+                error.data["field"] = field.short_name
+                raise
         return Range.of_serials(self.from_serial.data or "", self.to_serial.data)
 
 
