@@ -19,9 +19,12 @@ from engine.config import Keys
 from engine.db import Database
 from engine.people import staff
 from engine.vault import Secret
-from portal import create_app, installation
+from portal import installation
 from tests import scenes
+from tests.portal.apps import app_of, quick_hashes
 from tests.portal.conftest import LOGIN, PASSWORD, Clock, config_for
+
+__all__ = ["quick_hashes"]
 
 ARGUMENTS = [
     "--disable-gpu",
@@ -59,7 +62,7 @@ def browser() -> Iterator[Browser]:
 def site(db: Database, keys: Keys, tmp_path: Path) -> Iterator[Site]:
     """The portal over the test's database, with somebody who may log in."""
     staff.add_staff(db, LOGIN, "Front desk", "operator", Secret(PASSWORD), CONSOLE, scenes.NOW)
-    app = create_app(config_for(db.url, keys, tmp_path))
+    app = app_of(config_for(db.url, keys, tmp_path))
     with app.app_context():
         here = installation.installation()
     here.clock = clock = Clock()

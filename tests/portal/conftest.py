@@ -26,6 +26,9 @@ from engine.people import staff
 from engine.vault import Secret
 from portal import create_app, installation
 from tests import scenes
+from tests.portal.apps import app_of, quick_hashes
+
+__all__ = ["quick_hashes"]
 
 LOGIN, PASSWORD = "desk", "seven quiet harbours"
 _TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
@@ -102,11 +105,12 @@ def clock() -> Clock:
 
 @pytest.fixture
 def make_app(db: Database, keys: Keys, tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Flask]]:
-    """Makes apps over the test's database; settings may be given."""
+    """Makes apps over the test's database; settings may be given. `anew`: for a test that changes the app itself."""
     made: list[Flask] = []
 
-    def make(url: str = db.url, **more: Any) -> Flask:
-        app = create_app(config_for(url, keys, tmp_path, **more))
+    def make(url: str = db.url, *, anew: bool = False, **more: Any) -> Flask:
+        config = config_for(url, keys, tmp_path, **more)
+        app = create_app(config) if anew or more or made else app_of(config)
         app.test_client_class = Visitor
         _of(app).clock = clock
         made.append(app)

@@ -80,6 +80,12 @@ def test_a_page_while_the_database_is_gone_offers_to_try_again(
     assert client.get("/nowhere").status_code == 404
 
 
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An app of the test's own, which may be given an address that fails."""
+    return make_app(anew=True)
+
+
 def _failing(app: Flask, error: Exception) -> None:
     @app.get("/fail")
     def fail() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import psycopg
 import pytest
 from flask import Flask
@@ -121,6 +123,12 @@ def test_a_defect_shows_and_logs_no_value(app: Flask, db: Database) -> None:
     crash = next(line for line in lines if line["event"] == "crash")
     assert crash["kinds"] == ["RuntimeError"]
     assert any("test_switch_api_health.py" in place for place in crash["places"])
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An app of the test's own, which may be given an address that fails."""
+    return make_app(anew=True)
 
 
 def _fail_with(app: Flask, error: Exception) -> None:
