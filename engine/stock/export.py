@@ -163,9 +163,10 @@ def export_batch(
 
     A file with passwords is issued once; `again`, with a `reason`, issues it once more. `format`: one of `FORMATS`, or
     a form, which may be a `template`'s; `recipient` (`age1…`) is whom it is encrypted to. The same person gets the same
-    file again for `REPEATED_FOR` under the same `key`. Raises `NotFound`, `Conflict` (batch_not_ready, batch_discarded,
-    batch_shredded, already_issued), `InvalidInput` (as `wanted_file`, not_a_file, column_too_narrow, encoding_unfit),
-    `ConsentNeeded`, `OSError`, and `EngineError("export_not_placed")` where it was recorded but could not get its name.
+    file again for `REPEATED_FOR` under the same `key`: no second issue, but the audit trail tells it. Raises `NotFound`,
+    `Conflict` (batch_not_ready, batch_discarded, batch_shredded, already_issued), `InvalidInput` (as `wanted_file`,
+    not_a_file, column_too_narrow, encoding_unfit), `ConsentNeeded`, `OSError`, and `EngineError("export_not_placed")`
+    where it was recorded but could not get its name.
     """
     wanted = wanted_file(
         format,
@@ -225,6 +226,9 @@ def issue(
             _record(session, batch, wanted, without_password, file, digest, actor, now)
         elif wanted.work is not None:
             repeated.sha256 = digest
+        else:
+            # No second issue, but a second file all the same: whoever looks for a leak must find it.
+            _audit(session, batch, wanted, file, digest, actor, now, repeated=True)
 
 
 def opened(
@@ -335,6 +339,19 @@ def _record(
             data={"file": file, "without_password": without_password, **told, **request},
         )
     )
+    _audit(session, batch, wanted, file, digest, actor, now, **told)
+
+
+def _audit(
+    session: Session,
+    batch: Batch,
+    wanted: Wanted,
+    file: str,
+    digest: bytes,
+    actor: Actor,
+    now: datetime,
+    **told: Any,
+) -> None:
     audit.record(
         session,
         actor,
