@@ -200,6 +200,9 @@ def test_a_small_batch_is_handed_out_at_once_and_once(
     assert send(visitor, "/batches/1/export", **EXPORT).data == first.data
     with db.begin() as session:
         assert session.query(ExportRun).count() == 1
+        rows = session.query(AuditRow).filter_by(action="batch.export").order_by(AuditRow.id)
+        # One issue, but each file that left the house is told.
+        assert [row.data.get("repeated") for row in rows] == [None, True]
     refused = send(visitor, "/batches/1/export", **{**EXPORT, "key": "e2"})
     assert refused.status_code == 422
     assert "were exported on" in refused.text
@@ -425,3 +428,23 @@ def test_a_taken_name_keeps_the_list_and_another_never_sees_it(
     assert send(other, "/batches/import/1", step="import", **IMPORT).status_code == 404
     done = send(visitor, "/batches/import/1", step="import", **{**IMPORT, "name": "Older"})
     assert done.status_code == 303
+
+
+@pytest.mark.parametrize("form", ["txx", "t", "x", "t99999999999999999999999", "t1"])
+@pytest.mark.parametrize("path", ["/batches/1/export", "/batches/1/export/preview"])
+def test_a_form_of_files_that_is_not_offered_is_refused(
+    visitor: Visitor, db: Database, cards: list[TestCard], path: str, form: str
+) -> None:
+    answer = send(visitor, path, **{**EXPORT, "form": form})
+    assert answer.status_code == (422 if path.endswith("export") else 200)
+    assert "There is no export template named" in text_of(answer.text)
+    with db.begin() as session:
+        assert session.query(ExportRun).count() == 0
+
+
+@pytest.mark.parametrize("wrong", [{"grouping": "abc"}, {"column_1": "zz"}, {"format": "zz"}])
+def test_a_preview_of_a_template_that_cannot_be_says_so(visitor: Visitor, wrong: dict[str, str]) -> None:
+    fields = {"step": "preview", "name": "x", "format": "fixed", "column_1": "serial", "key": "k"}
+    answer = send(visitor, "/templates/new", **{**fields, **wrong})
+    assert answer.status_code in (200, 422)
+    assert '<p class="notice bad" role="alert">' in answer.text

@@ -186,6 +186,12 @@ RULED: tuple[tuple[dict[str, str], dict[str, str]], ...] = (
 """Values that the rules for batches refuse, and what is said where."""
 
 
+def test_the_outlook_asked_for_as_a_page_is_the_whole_form(visitor: Visitor, db: Database) -> None:
+    assert 'value="Hanoi"' in send(visitor, "/batches/new/outlook", **{**FIELDS, "region": "Hanoi"}).text
+    wrong = send(visitor, "/batches/new/outlook", **{**FIELDS, "count": "0"})
+    assert (wrong.status_code, 'id="count-error"' in wrong.text) == (422, True)
+
+
 def test_what_is_wrong_is_told_at_its_field_and_kept(visitor: Visitor, db: Database) -> None:
     """No amount is rounded, no digit guessed, nothing that was typed is lost, nothing is written."""
     cases = [

@@ -114,6 +114,8 @@ def _form() -> ExportForm:
 def _wanted(form: ExportForm) -> dict[str, Any]:
     """What the form asks for, as the engine's export calls it. Raises `NotFound` for a template that is gone."""
     chosen = form.form.data or "csv"
+    if chosen not in {offered.value for offered in form.form.iter_choices()}:
+        raise NotFound("template_not_found", name=chosen[:100])
     kept = None if chosen in BUILT_IN else templates.template(db(), int(chosen[1:]))
     return {
         "format": kept.form if kept else chosen,

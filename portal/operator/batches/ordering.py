@@ -18,7 +18,7 @@ from portal.installation import db, installation, now
 from portal.notices import said
 from portal.operator.batches.orderform import FIRST, GROUPS, BatchForm, in_words, label_of, values_of
 from portal.operator.console import actor, console, needs
-from portal.respond import go_to, respond
+from portal.respond import go_to, respond, wants_part
 
 WARNINGS = {
     "short_number": "Card numbers with fewer than 12 digits are easier to guess.",
@@ -70,6 +70,8 @@ def batch_outlook() -> ResponseReturnValue:
     """The outlook alone, as it stands while somebody types; what is wrong is told here, not as a refusal."""
     form = _form()
     _, look = _look(form)
+    if not wants_part():
+        return _page(form, look, status=422 if form.refused else 200)
     return respond("operator/batches/new.html", block="outlook", form=form, whole=False, **_told(form, look))
 
 

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from engine.stock import templates as stock
-from engine.stock.forms import ENCODINGS, WIDEST, Form
+from engine.stock.forms import ENCODINGS, WIDEST, WIDTHS, Form
 from engine.stock.rows import COLUMNS
 from engine.stock.templates import Template
 from portal.forms import ChoiceField, CommandForm, SwitchField, WholeField, attempt
@@ -68,17 +68,18 @@ class TemplateForm(CommandForm):
         """The form of files that the fields describe."""
         pairs = [(self[f"column_{place}"].data, self[f"width_{place}"].data) for place in PLACES]
         held = [(column, width) for column, width in pairs if column]
+        grouping = self.grouping.data or "0"
         fixed = self.format.data == "fixed"
-        default = Form(columns=tuple(column for column, _ in held))
         return Form(
             format=self.format.data or "csv",
-            columns=default.columns,
+            columns=tuple(column for column, _ in held),
             delimiter=self.delimiter.data or ",",
             line_end=self.line_end.data or "crlf",
             encoding=self.encoding.data or "utf-8",
-            grouping=int(self.grouping.data or 0),
+            # What isn't offered is no number either; the engine says what is wrong with it.
+            grouping=int(grouping) if grouping in {one.value for one in self.grouping.iter_choices()} else -1,
             header=bool(self.header.data),
-            widths=tuple(width or default.width(column) for column, width in held) if fixed else (),
+            widths=tuple(width or WIDTHS.get(column, 1) for column, width in held) if fixed else (),
         )
 
 
