@@ -163,7 +163,7 @@ def export_batch(
 
     A file with passwords is issued once; `again`, with a `reason`, issues it once more. `format`: one of `FORMATS`, or
     a form, which may be a `template`'s; `recipient` (`age1…`) is whom it is encrypted to. The same person gets the same
-    file again for `REPEATED_FOR` under the same `key`: no second issue, but the audit trail tells it. Raises `NotFound`,
+    file again for `REPEATED_FOR` under the same `key`: no second issue, but the trail tells it. Raises `NotFound`,
     `Conflict` (batch_not_ready, batch_discarded, batch_shredded, already_issued), `InvalidInput` (as `wanted_file`,
     not_a_file, column_too_narrow, encoding_unfit), `ConsentNeeded`, `OSError`, and `EngineError("export_not_placed")`
     where it was recorded but could not get its name.
