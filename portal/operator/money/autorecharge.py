@@ -32,15 +32,17 @@ KEPT = "It is kept for good. You may leave it out."
 UNDER = "A card is recharged when a call or a fee takes its balance under this. One that is under it already waits."
 
 
-class ChangeForm(CommandForm):
-    """What can be changed."""
+_NAME = TextField("Name", most=100)
+
+
+class _Terms(CommandForm):
+    """When, how much, from where."""
 
     account_id = ChoiceField("Paid from", description="A funding account; its currency is the rule’s.")
     threshold = AmountField("When the balance falls under", positive=True, description=UNDER)
     amount = AmountField("Recharge it by", positive=True)
     day_limit = AmountField("At most a card and day", required=False, positive=True)
     month_limit = AmountField("At most a card and month", required=False, positive=True)
-    reason = ReasonField(required=False, description=KEPT)
 
 
 class WhoForm(CommandForm):
@@ -55,13 +57,19 @@ class WhoForm(CommandForm):
     reason = ReasonField(required=False, description=KEPT)
 
 
-class AddForm(ChangeForm):
+class ChangeForm(_Terms):
+    """What can be changed."""
+
+    reason = WhoForm.reason
+
+
+class AddForm(_Terms):
     """A new rule."""
 
-    name = TextField("Name", most=100)
+    name = _NAME
     batch = WhoForm.batch
     reseller = WhoForm.reseller
-    first = ("name",)
+    reason = WhoForm.reason
 
 
 class CardsForm(CommandForm):

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 from wtforms import ValidationError
 
 from engine.funds import bonus
+from engine.funds.bonus import RuleView
 from engine.money import MICROS, AmountError, parse_amount
 from engine.reports.currencies import currencies
 from portal.forms import (
@@ -66,9 +67,8 @@ def bonus_rules() -> ResponseReturnValue:
     amount, wrong = _amount(typed)
     used = [one.currency for one in currencies(db())]
     examples = [
-        (currency, first, *bonus.would_give(rules, currency, amount, "operator", now(), first=first))
+        (currency, *(part for first in (False, True) for part in _gift(rules, currency, amount, first)))
         for currency in used
-        for first in (False, True)
     ]
     return respond(
         "operator/money/bonus.html",
@@ -82,6 +82,10 @@ def bonus_rules() -> ResponseReturnValue:
         now=now(),
         methods=METHODS,
     )
+
+
+def _gift(rules: list[RuleView], currency: str, amount: int, first: bool) -> tuple[int, RuleView | None]:
+    return bonus.would_give(rules, currency, amount, "operator", now(), first=first)
 
 
 def _amount(text: str) -> tuple[int, str | None]:

@@ -24,7 +24,7 @@ class RunForm(CommandForm):
     reason = ReasonField(required=False, description="For the audit trail. You may leave it out.")
 
 
-@console.get("/money/books")
+@console.get("/money/reports/books")
 @needs("money.see")
 def books() -> ResponseReturnValue:
     """The last results, and every finding that is still open."""
@@ -40,7 +40,7 @@ def books() -> ResponseReturnValue:
     )
 
 
-@console.route("/money/books/check", methods=["GET", "POST"])
+@console.route("/money/reports/books/check", methods=["GET", "POST"])
 @needs("job.run")
 def books_check() -> ResponseReturnValue:
     """Check them now, in the background."""

@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from engine.db import Database
+from engine.money import format_amount
 from engine.reports import traffic
 from engine.reports.traffic import Span
 
@@ -38,7 +39,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report. `scoped`: can be kept to a batch or reseller; `money`: has lines per currency; `chart`: its column."""
+    """A report. `scoped`: can be kept to a batch or reseller; `money`: has lines per currency; `chart`: its column.
+
+    `rank`: the column by which lines are ordered, the largest first, where they have no order of their own.
+    """
 
     name: str
     title: str
@@ -50,6 +54,7 @@ class Report:
     scoped: bool = True
     money: bool = True
     chart: int | None = None
+    rank: int | None = 1
     note: str = ""
 
 
@@ -107,13 +112,14 @@ _ALL = (
             Column("Calls", "count", _field("calls")),
             Column("ASR", "permille", _field("asr_permille"), wide=True),
             Column("ACD", "duration", _field("acd_s"), wide=True),
-            Column("Minutes", "minutes", _field("seconds")),
+            Column("Minutes", "minutes", _field("seconds"), wide=True),
             Column("Billed minutes", "minutes", _field("billed_seconds"), wide=True),
             Column("Revenue", "amount", _field("revenue")),
             Column("Borne", "amount", _field("loss"), wide=True),
         ),
         lambda db, asked: traffic.traffic(db, asked.span, asked.by),
         chart=5,
+        rank=5,
         note="ASR: the share of calls that were answered. ACD: how long an answered call lasted on average. "
         "Borne: what cards could not pay, and the operator bore.",
     ),
@@ -154,6 +160,7 @@ _ALL = (
         _stock_now,
         dated=False,
         money=False,
+        rank=None,
     ),
     Report(
         "liability",
@@ -202,6 +209,7 @@ _ALL = (
         scoped=False,
         money=False,
         chart=0,
+        rank=0,
     ),
 )
 REPORTS = {report.name: report for report in _ALL}
@@ -217,12 +225,23 @@ def total_of(lines: list[Any]) -> Any:
     return dataclasses.replace(lines[0], key=None, **summed)
 
 
-def by_currency(lines: list[Any]) -> dict[str | None, list[Any]]:
-    """The lines of each currency; all under None where they have none."""
-    found: dict[str | None, list[Any]] = {}
+def by_currency(report: Report, by: str, lines: list[Any]) -> dict[str, list[Any]]:
+    """The lines of each currency in the report's order; all under nothing where they have none."""
+    found: dict[str, list[Any]] = {}
     for line in lines:
-        found.setdefault(getattr(line, "currency", None), []).append(line)
-    return found
+        found.setdefault(getattr(line, "currency", ""), []).append(line)
+    if report.rank is not None and by not in (*TIMES, "age"):
+        value = report.columns[report.rank].value
+        for held in found.values():
+            held.sort(key=lambda line: -abs(value(line) or 0))
+    return dict(sorted(found.items()))
+
+
+def places(column: Column, lines: list[Any]) -> int:
+    """The decimals that all amounts of a column need, at least two."""
+    if column.form != "amount":
+        return 2
+    return max(len(format_amount(abs(column.value(line) or 0), 2).partition(".")[2]) for line in lines)
 
 
 def points(report: Report, asked: Asked, lines: list[Any]) -> list[tuple[str, int, None]]:

@@ -25,7 +25,17 @@ from portal import arguments
 from portal.formats import MONTHS
 from portal.installation import db, now, zone
 from portal.operator.console import console, needs
-from portal.operator.money.figures import REPORTS, TIMES, Asked, Column, Report, by_currency, points, total_of
+from portal.operator.money.figures import (
+    REPORTS,
+    TIMES,
+    Asked,
+    Column,
+    Report,
+    by_currency,
+    places,
+    points,
+    total_of,
+)
 from portal.operator.money.periods import PERIODS, USUAL, begin_of, days_of, own_days
 from portal.operator.money.words import ACCOUNTS, AGES, DOORS, KINDS, METHODS, REASONS, SOURCES
 from portal.respond import respond
@@ -82,8 +92,15 @@ def report(report: str) -> ResponseReturnValue:
     form = _form(report)
     lines = [] if form.wrong else form.report.lines(db(), form.asked)
     groups = [
-        (of, held[:_MOST], len(held), total_of(held), points(form.report, form.asked, held))
-        for of, held in by_currency(lines).items()
+        (
+            of,
+            held[:_MOST],
+            len(held),
+            total_of(held),
+            points(form.report, form.asked, held),
+            _places(form, held),
+        )
+        for of, held in by_currency(form.report, form.by, lines).items()
     ]
     return respond(
         "operator/money/report.html",
@@ -96,6 +113,11 @@ def report(report: str) -> ResponseReturnValue:
         used=[one.currency for one in currencies(db())],
         titled=_Titles(form),
     )
+
+
+def _places(form: Form, lines: list[Any]) -> list[int]:
+    together = [*lines, total_of(lines)]
+    return [places(column, together) for column in form.report.columns]
 
 
 @console.get(ONE + "/file")

@@ -59,12 +59,15 @@ def percent_bp(bp: int) -> str:
     return f"{whole}" + (f".{rest:02}".rstrip("0") if rest else "") + "\u00a0%"
 
 
-def figure(value: int | None, form: str) -> str:
-    """A figure of a report; a dash where there is none. `minutes` and `duration` are given in seconds."""
+def figure(value: int | None, form: str, places: int = 2) -> str:
+    """A figure of a report; a dash where there is none. `minutes` and `duration` are given in seconds.
+
+    Amounts have `places` decimals, so that those of a column stand under each other.
+    """
     if value is None:
         return "–"
     if form == "amount":
-        return amount(value)
+        return amount(value, places)
     if form == "minutes":
         sign = MINUS if value < 0 else ""
         tenths = (abs(value) * 10 + 30) // 60
