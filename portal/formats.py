@@ -42,9 +42,13 @@ def amount(micros: int, places: int = 2) -> str:
 
 
 def money(micros: int, currency: str) -> Markup:
-    """An amount with its currency, on one line: `USD 1,234.50`."""
-    return Markup('<span class="money"><span class="currency">{}</span> {}</span>').format(
-        currency, amount(micros)
+    """An amount with its currency, on one line: `USD 1,234.50`. Its class tells how many decimals it has, so that the
+    points of a column stand in line.
+    """
+    text = amount(micros)
+    places = len(text.partition(".")[2])
+    return Markup('<span class="money d{}"><span class="currency">{}</span> {}</span>').format(
+        places, currency, text
     )
 
 

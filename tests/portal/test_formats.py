@@ -42,7 +42,7 @@ def test_amounts_in_a_column_have_as_many_decimals_as_charges() -> None:
 
 def test_money_names_its_currency_and_escapes_it() -> None:
     assert str(formats.money(5_000_000, "USD")) == (
-        '<span class="money"><span class="currency">USD</span> 5.00</span>'
+        '<span class="money d2"><span class="currency">USD</span> 5.00</span>'
     )
     assert "<b>" not in formats.money(1, "<b>")
 
