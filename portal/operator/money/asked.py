@@ -16,7 +16,7 @@ from flask import Response, abort, request
 from engine.errors import InvalidInput, NotFound
 from engine.messages import sentence
 from portal import arguments
-from portal.respond import wants_part
+from portal.respond import pushed, wants_part
 
 F = TypeVar("F")
 LONGEST = 200
@@ -73,8 +73,8 @@ def has_empty() -> bool:
     return not wants_part() and any(not value for value in request.args.values())
 
 
-def pushed(response: Response, asked: Asked) -> Response:
+def shown_at(response: Response, asked: Asked) -> Response:
     """Have htmx show the short address of the list; that of a filter with a mistake is not kept."""
     if wants_part():
-        response.headers["HX-Push-Url"] = asked.url(asked.before) if response.status_code == 200 else "false"
+        pushed(response, asked.url(asked.before) if response.status_code == 200 else None)
     return response

@@ -12,7 +12,7 @@ from engine.reports.ledgersearch import LedgerFilter, LedgerList
 from portal.installation import db, now, zone
 from portal.operator.calls.exports import order_export
 from portal.operator.console import console, needs
-from portal.operator.money.asked import Asked, asked_of, filter_of, has_empty, pushed
+from portal.operator.money.asked import Asked, asked_of, filter_of, has_empty, shown_at
 from portal.operator.money.forms import LedgerFilterForm, form_of, words
 from portal.operator.money.words import KINDS
 from portal.respond import go_to, respond
@@ -47,7 +47,7 @@ def ledger() -> ResponseReturnValue:
         kinds=KINDS,
         older=asked.url(found.older) if found.older else None,
     )
-    return pushed(response, asked)
+    return shown_at(response, asked)
 
 
 @console.get("/money/ledger/sums")

@@ -12,7 +12,7 @@ from engine.reports.payments import PaymentFilter, PaymentList
 from portal.installation import db, zone
 from portal.operator.calls.exports import order_export
 from portal.operator.console import console, needs
-from portal.operator.money.asked import Asked, asked_of, filter_of, has_empty, pushed
+from portal.operator.money.asked import Asked, asked_of, filter_of, has_empty, shown_at
 from portal.operator.money.forms import PaymentFilterForm, form_of, words
 from portal.respond import go_to, respond
 
@@ -45,7 +45,7 @@ def payment_list() -> ResponseReturnValue:
         found=found,
         older=asked.url(found.older) if found.older else None,
     )
-    return pushed(response, asked)
+    return shown_at(response, asked)
 
 
 @console.get("/money/sums")
