@@ -42,7 +42,7 @@ def test_a_day_at_the_desk(open_page: Callable[..., Page], site: Site, line: Lin
     page.get_by_role("button", name="Show").first.click()
     expect(page.locator("tbody tr")).to_have_count(1)
     assert "caller=" in page.url
-    page.locator("tbody th a").click()
+    page.locator("tbody th a").first.click()
     expect(page.locator(".why")).to_contain_text("1 min 1 s of talk, billed as 1 min 1 s")
     assert_accessible(page)
 

@@ -115,4 +115,4 @@ def test_a_bad_sheet_is_told_line_by_line_and_a_group_is_made_in_a_dialog(
     expect(page.get_by_text("12x is not a prefix")).to_be_visible()
     page.get_by_label("Prefixes").fill("1246, 1264")
     page.get_by_role("dialog").get_by_role("button", name="Add").click()
-    expect(page.get_by_role("row", name="Islands 1246, 1264")).to_be_visible()
+    expect(page.get_by_role("row", name="Islands").get_by_text("1246, 1264")).to_be_visible()

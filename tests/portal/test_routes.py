@@ -150,7 +150,9 @@ def _written(home: House) -> dict[str, int]:
 
 def test_whatever_is_asked_for_in_an_address_is_answered_with_a_page(home: House) -> None:
     visitor = home.visitor("admin")
-    visitor.strict = False  # that a page is well formed says another walk; here it must only not be taken over
+    visitor.strict = (
+        False  # that a page is well formed says another walk; here it must only not be taken over
+    )
     wrong = []
     for rule in pages(home.app):
         if methods(rule) != ["GET"]:
