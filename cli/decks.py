@@ -189,6 +189,7 @@ def change(
             actor=CONSOLE,
             now=now,
             effective_from=begins,
+            seen=seen.digest,
         )
     context.answer(reports.change_data(seen, dry_run), reports.change_text(seen, dry_run))
 

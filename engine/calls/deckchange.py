@@ -73,7 +73,8 @@ class ChangePreview:
     """What a change would do: of `rates`, `fitting` were meant, and `changed` get another price or fee.
 
     `free`: rates that would cost nothing a minute, and did before. `until`: a version that was made before takes its
-    place then. `first` are the first that change, by prefix.
+    place then. `first` are the first that change, by prefix. `digest` stands for all that decides which rates get which
+    prices: the version, the change, and the prefixes of its group as they were when it was looked at.
     """
 
     deck_id: int
@@ -84,6 +85,7 @@ class ChangePreview:
     changed: int
     free: int
     first: tuple[ChangedRate, ...]
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +175,14 @@ def change_deck(
     actor: Actor,
     now: datetime,
     effective_from: date | None = None,
+    seen: str | None = None,
     key: str | None = None,
 ) -> DeckChanged:
     """Make a new version of a deck with other prices, in force from `effective_from` (default: now).
 
     A day begins at midnight in the deck's zone. `base_version` is the one that was looked at: it must still be the one
-    in force then. The same `key` counts once.
+    in force then. `seen` is the digest of the preview that was agreed to: where it is given, the change must still do
+    just that; a group may have other prefixes by now. The same `key` counts once.
 
     Raises `NotFound` (deck_not_found, deck_version_not_found, deck_not_in_force, group_not_found), `InvalidInput`
     (bad_change, bad_precision, bad_prefix, change_fits_nothing, change_does_nothing, price_too_large,
@@ -187,7 +191,7 @@ def change_deck(
     _check(change)
     key = key or idempotency.new_key()
     asked = idempotency.fingerprint(deck_id, base_version, asdict(change), str(effective_from))
-    return _change(db, deck_id, base_version, change, effective_from, key, asked, actor, now)
+    return _change(db, deck_id, base_version, change, effective_from, seen, key, asked, actor, now)
 
 
 @reruns
@@ -197,6 +201,7 @@ def _change(
     base_version: int,
     change: PriceChange,
     effective_from: date | None,
+    agreed: str | None,
     key: str,
     asked: bytes,
     actor: Actor,
@@ -215,6 +220,8 @@ def _change(
             raise Conflict("deck_moved_on", deck=deck.name)
         values = _values(session, base.id, change)
         seen = _preview(session, base, values, start)
+        if agreed is not None and agreed != seen.digest:
+            raise Conflict("deck_moved_on", deck=deck.name)
         if not seen.changed:
             raise InvalidInput("change_does_nothing", field="percent")
         version = DeckVersion(
@@ -348,4 +355,5 @@ def _preview(
     if highest > MAX_PRICE:
         raise InvalidInput("price_too_large", field="percent")
     first = tuple(ChangedRate(*row) for row in link.execute(_FIRST, values))
-    return ChangePreview(base.deck_id, base.id, start, base.rates, fitting, changed, free, first)
+    digest = idempotency.fingerprint(dict(values), fitting, changed, free).hex()
+    return ChangePreview(base.deck_id, base.id, start, base.rates, fitting, changed, free, first, digest)

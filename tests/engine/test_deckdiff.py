@@ -24,6 +24,7 @@ from engine.calls.deckdiff import (
 from engine.calls.deckmerge import merged_rates
 from engine.calls.deckrow import DeckRow
 from engine.calls.decks import find_deck, import_deck
+from engine.calls.destinations import set_group
 from engine.db import Database
 from engine.errors import Conflict, InvalidInput, NotFound
 from engine.money import MICROS
@@ -262,6 +263,21 @@ def test_a_price_never_falls_below_zero_and_free_calls_are_told(db: Database, ch
     assert [one.new_price for one in seen.first] == [0, 0, USD("0.0134")]  # 0.01335, half up
     narrow = PriceChange(percent=-50_000, prefixes=("44",), name="MOB")
     assert preview_change(db, deck_id=changing, change=narrow, now=NOW).fitting == 1
+
+
+def test_a_group_that_was_edited_since_the_look_holds_the_change(db: Database, changing: int) -> None:
+    set_group(db, "Some", ["447"], OPERATOR, NOW)
+    order: dict[str, Any] = {"deck_id": changing, "change": PriceChange(percent=100_000, group="Some")}
+    seen = preview_change(db, now=NOW, **order)
+    # As many rates, yet others.
+    set_group(db, "Some", ["33"], OPERATOR, NOW)
+    again = preview_change(db, now=NOW, **order)
+    assert (again.changed, again.fitting) == (seen.changed, seen.fitting)
+    with pytest.raises(Conflict, match="deck_moved_on"):
+        change_deck(db, base_version=1, seen=seen.digest, actor=OPERATOR, now=NOW + DAY, key="k", **order)
+    assert again.digest == preview_change(db, now=NOW + DAY, **order).digest
+    done = change_deck(db, base_version=1, seen=again.digest, actor=OPERATOR, now=NOW + DAY, key="k", **order)
+    assert done.changed == again.changed
 
 
 def test_the_version_that_was_looked_at_must_still_be_the_one(db: Database, changing: int) -> None:

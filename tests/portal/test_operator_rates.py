@@ -372,6 +372,24 @@ def test_what_somebody_else_changed_meanwhile_is_not_undone(visitor: Visitor, db
     assert count(db, DeckVersion) == 2
 
 
+def test_a_change_for_a_group_that_was_edited_meanwhile_is_shown_again(
+    visitor: Visitor, db: Database
+) -> None:
+    destinations.set_group(db, "Europe", ["44"], OPERATOR, NOW)
+    scenes.deck(db, {"44": "0.02", "33": "0.0155", "880": "0.01"})
+    url = f"/rates/{deck_id(db)}/change"
+    looked = visitor.get(f"{url}?percent=10&decimals=4&group=Europe")
+    destinations.set_group(db, "Europe", ["33", "880"], OPERATOR, NOW)
+    refused = visitor.submit(url, **hidden(looked.text))
+    assert refused.status_code == 422
+    assert "since you looked" in text_of(refused.text)
+    assert "Prices that change 2" in text_of(refused.text)
+    blind = visitor.submit(url, **{**hidden(refused.text), "seen": ""})
+    assert (blind.status_code, count(db, DeckVersion)) == (422, 1)
+    assert visitor.submit(url, **hidden(refused.text)).status_code == 303
+    assert prices(db, versions(db)[1]) == {"44": USD("0.02"), "33": USD("0.0171"), "880": USD("0.011")}
+
+
 # Groups
 
 

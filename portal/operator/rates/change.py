@@ -47,6 +47,7 @@ def change_prices_post(deck_id: int) -> ResponseReturnValue:
             base_version=int(form.base.data or 0),
             change=_change(form),
             effective_from=form.begins,
+            seen=form.seen.data or "",
             actor=actor(),
             now=now(),
             key=form.key.data,
@@ -93,7 +94,7 @@ def _look(form: ChangeForm, deck_id: int) -> ChangePreview | None:
     except EngineError as error:
         place(form, error, _FIELDS)
         return None
-    form.base.data = str(seen.version_id)
+    form.base.data, form.seen.data = str(seen.version_id), seen.digest
     return seen
 
 

@@ -168,6 +168,7 @@ class ChangeForm(Beginning):
         "Only names with", required=False, most=100, description="A part of the destination's name."
     )
     base = HiddenField()
+    seen = HiddenField()
 
     @property
     def digits(self) -> tuple[str, ...]:
