@@ -238,15 +238,22 @@ class Search:
         if not self.checks:
             scan = wanted
         given = {**self.params, **self._ends(place), "wanted": wanted}
-        found = self.conn.execute(
+        calls = (
             f"SELECT d.card_id, d.ended_at, d.id FROM (SELECT * {entries} LIMIT {scan}) AS d"
             f" WHERE {' AND '.join(self.checks) or 'true'}"
-            " ORDER BY d.ended_at DESC, d.id DESC LIMIT %(wanted)s",
-            given,
-        ).fetchall()
-        if len(found) >= wanted or not self.checks:
-            return found, None
-        last = self.conn.execute(f"SELECT ended_at, id {entries} LIMIT 1 OFFSET {scan - 1}", given).fetchone()
+            " ORDER BY d.ended_at DESC, d.id DESC LIMIT %(wanted)s"
+        )
+        if not self.checks:
+            return self.conn.execute(calls, given).fetchall(), None
+        # In one snapshot: calls that end in between would shift the place, and others would be found twice.
+        with self.conn.transaction():
+            self.conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            found = self.conn.execute(calls, given).fetchall()
+            if len(found) >= wanted:
+                return found, None
+            last = self.conn.execute(
+                f"SELECT ended_at, id {entries} LIMIT 1 OFFSET {scan - 1}", given
+            ).fetchone()
         return found, None if last is None else (last.ended_at, last.id)
 
     def _gather(self, source: str, wanted: int) -> list[Any]:

@@ -224,6 +224,47 @@ def test_sums_are_those_of_all_calls(world: Database) -> None:
     assert (part.calls, part.whole, part.since) == (100, False, newest[99][0])
 
 
+def test_calls_that_end_while_a_list_is_read_bring_none_twice(world: Database) -> None:
+    f = CallFilter(cause=16)
+    for nth, read in enumerate((_keys_read, _calls_summed)):
+        known = oracle(world, f)
+        with patch.object(callsearch, "FIRST_WALK", 50), world.connection() as conn:
+            plain, arrived = conn.execute, False
+
+            def execute(statement: Any, *given: Any, plain: Any = plain, nth: int = nth) -> Any:
+                nonlocal arrived
+                found = plain(statement, *given)
+                if "FROM cdr" in statement and not arrived:
+                    arrived = True
+                    _arrive(world, 30 * nth)
+                return found
+
+            with patch.object(conn, "execute", execute):
+                read(world, f, known)
+        assert arrived
+
+
+def _arrive(db: Database, first: int) -> None:
+    """More calls end, from another connection: the newest of all."""
+    with db.begin() as session:
+        call = session.scalars(select(Cdr).where(Cdr.cause == 16).limit(1)).one()
+        same = {column.name: getattr(call, column.name) for column in Cdr.__table__.columns}
+        late = (
+            {"id": 100_000 + n, "ended_at": NOW + timedelta(seconds=100 + n)}
+            for n in range(first, first + 30)
+        )
+        session.add_all(Cdr(**{**same, **facts}) for facts in late)
+
+
+def _keys_read(db: Database, f: CallFilter, known: list[tuple[datetime, int]]) -> None:
+    keys, _ = callsearch.keys_after(db, f, None, len(known) + 50)
+    assert [(at, number) for _, at, number in keys] == known
+
+
+def _calls_summed(db: Database, f: CallFilter, known: list[tuple[datetime, int]]) -> None:
+    assert callsearch.sums(db, f).calls == len(known)
+
+
 def test_a_filter_goes_through_json_and_back() -> None:
     for f in FILTERS:
         assert callfilter.from_json(callfilter.to_json(f)) == f
