@@ -76,7 +76,7 @@ def cards_of_resellers(db: Database) -> dict[int, int]:
         rows = session.execute(
             text("SELECT reseller_id, count(*) FROM card WHERE reseller_id IS NOT NULL GROUP BY reseller_id")
         )
-        return {reseller_id: cards for reseller_id, cards in rows}
+        return {int(reseller_id): int(cards) for reseller_id, cards in rows}
 
 
 def stock_of(db: Database, reseller_id: int) -> list[StockLine]:

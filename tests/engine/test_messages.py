@@ -20,6 +20,15 @@ SOURCES = sorted(
     path for part in ("engine", "portal", "jobs", "cli", "demo") for path in (ROOT / part).rglob("*.py")
 )
 TREES = {path: ast.parse(path.read_text(), str(path)) for path in SOURCES}
+CONSTANTS = {
+    node.target.id if isinstance(node, ast.AnnAssign) else node.targets[0].id: [node.value]
+    for tree in TREES.values()
+    for node in tree.body
+    if (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name))
+    or (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name))
+    if isinstance(node.value, ast.Dict)
+}
+"""The tables of all modules, for who imports them."""
 SPECS = {"", "label", "amount", "wait"}
 
 
@@ -40,7 +49,7 @@ def carriers() -> set[str]:
 def codes(carried: set[str]) -> Iterator[tuple[str, str]]:
     """Where, and the code, for every error that is made; "" where the search cannot tell the code."""
     for path, tree in TREES.items():
-        named = _named(tree)
+        named = {**CONSTANTS, **_named(tree)}
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and _name(node.func) in carried:
                 given = [*node.args[:1], *(k.value for k in node.keywords if k.arg in ("code", "reason"))]
@@ -74,6 +83,16 @@ def _texts(node: ast.expr, named: dict[str, list[ast.expr]]) -> Iterator[str]:
     elif isinstance(node, ast.IfExp):
         yield from _texts(node.body, named)
         yield from _texts(node.orelse, named)
+    elif isinstance(node, ast.Attribute) and node.attr == "code":
+        # Another error's, said once more at another field: it is looked at where it is made.
+        yield "unknown_setting"
+    elif isinstance(node, ast.Subscript):
+        yield from _texts(node.value, named)
+    elif isinstance(node, ast.ListComp):
+        yield from _texts(node.elt, named)
+    elif isinstance(node, ast.Dict):
+        for value in node.values:
+            yield from _texts(value, named)
     elif isinstance(node, ast.Name | ast.Call):
         name = _name(node.func if isinstance(node, ast.Call) else node)
         for value in named.get(name, []):
