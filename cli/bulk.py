@@ -71,8 +71,8 @@ def run(
         if count is None:
             click.echo(_preview_text(verb, seen), err=True)
             count = _asked(verb, seen, yes)
-        # With a count that somebody typed the money must be what the preview showed, too.
-        expected = Expected(count, seen.amount if verb in MONEY else None)
+        # With a count that somebody typed the money and the cards must be what the preview showed, too.
+        expected = Expected(count, seen.amount, seen.digest)
     actor = acting(context, as_me)
     run_id = runs.confirm(context.db, order, actor, context.clock(), key, expected=expected)
     view = views.show(context.db, run_id)

@@ -29,7 +29,7 @@ from engine.money import parse_amount
 from engine.people import consents, staff
 from engine.people.switches import SwitchIdentity, add_switch
 from engine.refusal import Refusal
-from engine.schema import BatchKey, Card, Deck
+from engine.schema import BatchKey, Card, Deck, IdempotentRequest
 from engine.stock import generation
 from engine.stock.batches import BatchOrder, order_batch
 from engine.vault import Sealer, Secret, Vault
@@ -153,6 +153,13 @@ def facts(db: Database, card: TestCard) -> Card:
     """The card's row as it stands."""
     with db.begin() as session:
         return session.get_one(Card, card.id)
+
+
+def kept_requests(db: Database) -> list[IdempotentRequest]:
+    """What is kept of requests with a key; not of the import of the deck that a scene begins with."""
+    with db.begin() as session:
+        later = select(IdempotentRequest).where(IdempotentRequest.scope != "deck.import")
+        return list(session.scalars(later))
 
 
 def switch(db: Database, name: str = "Asterisk", **more: Any) -> SwitchIdentity:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import column, func, join, literal_column, select, text
+from sqlalchemy import Text, cast, column, func, join, literal, literal_column, select, text
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from engine import settings
@@ -27,6 +28,18 @@ from engine.schema import Batch, Card, Deck, DestinationRules
 
 SAMPLE = 10
 """Cards that a preview names."""
+WHICH = func.encode(
+    func.sha256(
+        func.convert_to(
+            func.coalesce(
+                func.string_agg(cast(Card.id, Text), aggregate_order_by(literal(","), Card.id)), ""
+            ),
+            "UTF8",
+        )
+    ),
+    "hex",
+)
+"""SQL for a digest of which cards they are: of their ids, ascending and separated by commas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,7 @@ class Preview:
     """What would come of an order now.
 
     `moves`: micro-units that would be moved, by currency, signed as the cards see it. `refused`: how many by code.
+    `digest`: SHA-256 in hexadecimals of which cards they are.
     """
 
     cards: int
@@ -54,6 +68,7 @@ class Preview:
     refused: Mapping[str, int] = field(default_factory=dict)
     moves: Mapping[str, int] = field(default_factory=dict)
     sample: tuple[SampleLine, ...] = ()
+    digest: str = ""
 
     @property
     def amount(self) -> int:
@@ -70,6 +85,8 @@ def preview(db: Database, order: BulkOrder, now: datetime) -> Preview:
     """
     order = checked(order)
     with db.begin() as session:
+        # In one snapshot: what is counted and what is told of it are the same cards.
+        session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
         if isinstance(order.targets, Listed):
             require_cards(session, order.targets)
         chosen = _chosen(order, now)
@@ -78,7 +95,8 @@ def preview(db: Database, order: BulkOrder, now: datetime) -> Preview:
             found = list(session.scalars(_joined(select(Card.currency).distinct(), chosen), chosen.values))
         params = resolved(session, order, one_currency(order.verb, found))
         figures = _counted(session, order.verb, params, chosen, now)
-        return Preview(**figures, sample=_sample(session, chosen, now))
+        digest = session.execute(_joined(select(WHICH), chosen), chosen.values).scalar_one()
+        return Preview(**figures, sample=_sample(session, chosen, now), digest=digest)
 
 
 def assess(session: Session, verb: str, run_id: int, params: Mapping[str, Any], now: datetime) -> Preview:

@@ -38,10 +38,14 @@ CHUNK = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What somebody saw in the preview and said yes to: how many cards, and the money that is moved (None: any)."""
+    """What somebody saw in the preview and said yes to: how many cards, the money that is moved, and which cards.
+
+    `amount` in micro-units and `digest` as the `Preview` has them; None: any.
+    """
 
     cards: int
     amount: int | None = None
+    digest: str | None = None
 
 
 def confirm(
@@ -190,6 +194,8 @@ def _check_expected(
         return
     if frozen.cards != expected.cards:
         raise Conflict("targets_changed", before=expected.cards, after=frozen.cards)
+    if expected.digest is not None and _which(session, run_id).digest != expected.digest:
+        raise Conflict("targets_changed")
     if expected.amount is not None and verb in MONEY:
         amount = assess(session, verb, run_id, params, now).amount
         if amount != expected.amount:
@@ -205,6 +211,10 @@ _WHICH = text(
 )
 
 
+def _which(session: Session, run_id: int) -> Any:
+    return session.execute(_WHICH, {"run_id": run_id}).one()
+
+
 def _need_consent(
     session: Session, run_id: int, order: BulkOrder, cards: int, currency: str, actor: Actor, now: datetime
 ) -> None:
@@ -215,7 +225,7 @@ def _need_consent(
     total = moved("recharge", order.params, cards, 0)
     if not is_large(settings.load(session), total):
         return
-    which = session.execute(_WHICH, {"run_id": run_id}).one()
+    which = _which(session, run_id)
     facts = {
         "cards": cards,
         "amount": order.params["amount"],

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from werkzeug.serving import make_server
 
@@ -123,13 +123,15 @@ def log_in(page: Page) -> None:
 
 def violations(page: Page, *only: str) -> list[str]:
     """Whatever axe finds, serious or not; by these rules alone where they are named."""
-    results = Axe().run(
-        page, options={"resultTypes": ["violations"], **({"runOnly": list(only)} if only else {})}
+    if not page.evaluate("() => 'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
+    options = {"resultTypes": ["violations"], **({"runOnly": list(only)} if only else {})}
+    found: list[str] = page.evaluate(
+        """async (options) => (await axe.run(document, options)).violations.map(({ id, nodes }) =>
+            `${id}: ${nodes.slice(0, 5).map((node) => `${node.target}`).join(", ")}`)""",
+        options,
     )
-    return [
-        f"{violation['id']}: {[node['target'] for node in violation['nodes']][:5]}"
-        for violation in results.response["violations"]
-    ]
+    return found
 
 
 def wide_boxes(page: Page) -> list[str]:

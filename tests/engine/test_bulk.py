@@ -106,6 +106,36 @@ def test_what_differs_from_what_was_seen_does_nothing(
         confirm(db, BulkOrder("unlock", CardFilter(statuses=("empty",))), OPERATOR, LATER)
 
 
+@pytest.mark.parametrize(("verb", "params"), [("recharge", RECHARGE), ("damage", {})])
+def test_as_many_other_cards_are_not_the_ones_that_were_seen(
+    db: Database, vault: Vault, cards: list[TestCard], verb: str, params: dict[str, Any]
+) -> None:
+    lifecycle.lock(db, card_id=cards[0].id, reason="lost", actor=OPERATOR, now=LATER)
+    order = BulkOrder(verb, CardFilter(statuses=("locked",)), params, "why")
+    seen = preview(db, order, LATER)
+    expected = Expected(seen.cards, seen.amount, seen.digest)
+    lifecycle.unlock(db, vault, card_id=cards[0].id, reason="found", actor=OPERATOR, now=LATER)
+    lifecycle.lock(db, card_id=cards[1].id, reason="lost", actor=OPERATOR, now=LATER)
+    again = preview(db, order, LATER)
+    assert (again.cards, again.amount) == (seen.cards, seen.amount)
+    with pytest.raises(Conflict, match="targets_changed"):
+        confirm(db, order, OPERATOR, LATER, expected=expected)
+    assert list_runs(db) == []
+    assert confirm(db, order, OPERATOR, LATER, expected=Expected(again.cards, again.amount, again.digest))
+
+
+def test_a_list_is_the_same_cards_whatever_its_order(
+    db: Database, vault: Vault, cards: list[TestCard]
+) -> None:
+    one, other = (
+        preview(db, BulkOrder("lock", chosen, {}, "why"), LATER)
+        for chosen in (listed(*cards), listed(*reversed(cards), cards[3]))
+    )
+    assert one.digest == other.digest
+    order = BulkOrder("lock", listed(*reversed(cards)), {}, "why")
+    assert confirm(db, order, OPERATOR, LATER, expected=Expected(len(cards), 0, one.digest))
+
+
 def test_one_run_moves_one_currency(db: Database, vault: Vault, cards: list[TestCard]) -> None:
     euro = scenes.batch(db, vault, 2, name="Euro", currency="EUR", deck="Euro")
     order = BulkOrder("recharge", CardFilter(), RECHARGE)

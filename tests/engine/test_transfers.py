@@ -15,7 +15,7 @@ from engine.errors import Conflict, InvalidInput, NotFound, Refused
 from engine.funds.recharges import MOST
 from engine.funds.transfers import Transferred, transfer, transfer_by_holder
 from engine.refusal import Refusal
-from engine.schema import Attempt, AuditRow, CardEvent, CardTransfer, IdempotentRequest, LedgerEntry
+from engine.schema import Attempt, AuditRow, CardEvent, CardTransfer, LedgerEntry
 from engine.vault import Vault
 from tests import scenes
 from tests.proof import scaled
@@ -122,7 +122,7 @@ def test_a_card_that_may_not_says_why_and_nothing_is_left_of_it(
     assert (refused.value.code, refused.value.data["serial"]) == (how, cards[side].serial)
     with db.begin() as session:
         assert session.scalars(select(CardTransfer)).all() == []
-        assert session.scalars(select(IdempotentRequest)).all() == []
+    assert scenes.kept_requests(db) == []
 
 
 def test_no_voucher_gives_or_takes(db: Database, vault: Vault, cards: list[TestCard]) -> None:
@@ -214,8 +214,8 @@ def test_a_holder_proves_both_cards(db: Database, line: Line, cards: list[TestCa
     with pytest.raises(Conflict, match="key_reused"):
         send(line, source.credentials, target.credentials, "2")
     with db.begin() as session:
-        asked = session.scalars(select(IdempotentRequest)).one()
         audit = session.scalars(select(AuditRow).where(AuditRow.action == "card.transfer")).one()
+    (asked,) = scenes.kept_requests(db)
     for secret in (source.password, target.password, source.number, target.number):
         assert secret not in str(asked.answer) + str(audit.data)
         assert secret.encode() not in bytes(asked.fingerprint)

@@ -19,7 +19,7 @@ from engine.db import Database
 from engine.errors import Conflict, InvalidInput
 from engine.funds.vouchers import Redeemed
 from engine.refusal import Refusal
-from engine.schema import Attempt, CardEvent, IdempotentRequest, LedgerEntry, Payment
+from engine.schema import Attempt, CardEvent, LedgerEntry, Payment
 from engine.vault import Vault
 from tests import scenes
 from tests.proof import scaled
@@ -189,8 +189,7 @@ def test_no_password_can_be_found_in_what_is_kept_of_a_request(
     db: Database, vault: Vault, line: Line, card: TestCard, voucher: TestCard
 ) -> None:
     line.redeem(card, voucher)
-    with db.begin() as session:
-        kept = session.scalars(select(IdempotentRequest)).one()
+    (kept,) = scenes.kept_requests(db)
     assert len(kept.fingerprint) == 32
     text_kept = f"{kept.scope} {kept.key} {kept.answer} {base64.b64encode(kept.fingerprint)!r}"
     for secret in (card.password, voucher.password, card.number, voucher.number):

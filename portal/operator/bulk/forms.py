@@ -10,6 +10,7 @@ from wtforms import Field, HiddenField, ValidationError
 from engine import house
 from engine.bulk import undo
 from engine.bulk.orders import FINAL, FORMATS, MONEY, REASON_NEEDED, BulkOrder
+from engine.bulk.runs import Expected
 from engine.calls.decks import deck_list
 from engine.calls.destinations import list_rules
 from engine.cards.lifecycle import MOST_CALLS, MOST_DAYS
@@ -214,26 +215,27 @@ class SureForm(CommandForm):
 
     seen_cards = HiddenField(filters=[printable])
     seen_amount = HiddenField(filters=[printable])
+    seen_digest = HiddenField(filters=[printable])
     reason = ReasonField(
         required=False, most=500, description="It is kept with each card and in the audit trail."
     )
     count = WholeField("How many cards", least=0, most=10**9)
 
     @property
-    def seen(self) -> tuple[int, int] | None:
-        """The cards and the micro-units that were looked at."""
+    def seen(self) -> Expected | None:
+        """How many cards, what they move in micro-units and which they are, as it was looked at."""
         texts = (self.seen_cards.data or "", self.seen_amount.data or "")
         if not all(
             text.removeprefix("-").isdecimal() and text.isascii() and len(text) < 25 for text in texts
         ):
             return None
-        return int(texts[0]), int(texts[1])
+        return Expected(int(texts[0]), int(texts[1]), (self.seen_digest.data or "")[:64])
 
     def validate_count(self, field: Field) -> None:
         """It is the count that was looked at."""
-        if self.seen is not None and field.data is not None and field.data != self.seen[0]:
+        if self.seen is not None and field.data is not None and field.data != self.seen.cards:
             raise ValidationError(
-                f"It is {count(self.seen[0])} cards. Type that number, if you mean them all."
+                f"It is {count(self.seen.cards)} cards. Type that number, if you mean them all."
             )
 
 

@@ -13,7 +13,7 @@ from flask import abort, request, url_for
 from flask.typing import ResponseReturnValue
 
 from engine.bulk import runs
-from engine.bulk.orders import FINAL, MONEY, VERBS
+from engine.bulk.orders import FINAL, VERBS
 from engine.bulk.preview import Preview, preview
 from engine.bulk.runs import Expected
 from engine.errors import InvalidInput, NotFound
@@ -106,12 +106,14 @@ def _look(verb: str, form: OrderForm, sure: SureForm | None = None) -> ResponseR
         form.recall_list()
         return _form_page(verb, form, 422)
     status = 200 if sure is None else 422
-    moved = sure is not None and sure.seen != (seen.cards, seen.amount)
+    now_seen = Expected(seen.cards, seen.amount, seen.digest)
+    moved = sure is not None and sure.seen != now_seen
     if sure is None:
         sure = sure_form(verb, formdata=None)
         sure.key.data = new_form_key()
         sure.reason.data = f"Takes back run {form.undoes}" if form.undoes else None
     sure.seen_cards.data, sure.seen_amount.data = str(seen.cards), str(seen.amount)
+    sure.seen_digest.data = seen.digest
     return respond(
         "operator/bulk/look.html",
         status=status,
@@ -130,8 +132,7 @@ def _go(verb: str, form: OrderForm) -> ResponseReturnValue:
     sure = sure_form(verb)
     if form.refused or not sure.validate() or sure.seen is None:
         return _look(verb, form, sure)
-    cards, amount = sure.seen
-    expected = Expected(cards, amount if verb in MONEY else None)
+    expected = sure.seen
     run = _tried(
         sure,
         lambda: runs.confirm(
