@@ -46,6 +46,7 @@ def create_app(config: Config | None = None) -> Flask:
     config = config or Config.from_env()
     keys = config.load_keys()
     app = Flask(__name__)
+    app.request_class = security.Request
     app.secret_key = keys.secret_key
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = True

@@ -307,6 +307,9 @@ def _need_consent(
     facts = {"batch": batch.name, "cards": batch.count, "format": wanted.format, "again": wanted.again}
     more = {"template": wanted.template, "recipient": wanted.recipient}
     facts |= {name: value for name, value in more.items() if value is not None}
+    if wanted.template is not None:
+        # A template may be changed between the yes and its use.
+        facts["columns"] = ", ".join(wanted.form.columns)
     consents.need(session, actor, "batch.export", f"batch:{batch.id}", facts, now, use=use)
 
 

@@ -192,7 +192,7 @@ def find(db: Database, batch_id: int, work_id: int, actor: Actor, now: datetime)
 def fetch(
     db: Database, vault: Vault, batch_id: int, work_id: int, actor: Actor, clock: Callable[[], datetime]
 ) -> Fetched:
-    """The file, for who ordered it; deleted when its last piece was taken.
+    """The file, for who ordered it; deleted when its last piece was taken. Each fetching is in the audit trail.
 
     Raises `NotFound` ("hand_over_gone": also another's) and `Conflict` (hand_over_not_done, batch_shredded).
     """
@@ -208,6 +208,11 @@ def fetch(
         raise Conflict("batch_shredded", name=row.params["batch"])
     if not shown.ready:
         raise NotFound("hand_over_gone")
+    with db.begin() as session:
+        told = {"file": shown.name, "with_passwords": wanted.secret, "work": work_id}
+        audit.record(
+            session, actor, "batch.fetch", f"batch:{batch_id}", clock(), name=row.params["batch"], **told
+        )
     return Fetched(shown.name, _sent(path, vault, wanted))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ from typing import Any
 import pyrage
 import pytest
 from pyrage import x25519
+from sqlalchemy import select
 
 from engine import work
 from engine.actor import CONSOLE, Actor
 from engine.db import Database
 from engine.errors import Conflict, ConsentNeeded, NotFound
 from engine.people import staff
-from engine.schema import ExportRun
+from engine.schema import AuditRow, ExportRun
 from engine.stock import handover, rows, sealedfile
 from engine.stock.export import Wanted, wanted_file
 from engine.stock.shredding import shred
@@ -144,6 +146,10 @@ def test_a_killed_one_begins_again_and_is_one_issue(
     with db.begin() as session:
         assert session.query(ExportRun).count() == 1
     assert cards[0].password.encode() in fetched(db, vault, work_id)
+    with db.begin() as session:
+        row = session.scalars(select(AuditRow).where(AuditRow.action == "batch.fetch")).one()
+    assert (row.actor, row.data["work"], row.data["with_passwords"]) == (str(OPERATOR), work_id, True)
+    assert cards[0].password not in str(row.data)
 
 
 def test_it_stops_when_its_work_is_cancelled(
@@ -182,8 +188,11 @@ def test_a_second_person_is_asked_before_and_counted_when_it_is_made(
     wanted = wanted_file("csv", template="Printer", recipient=str(x25519.Identity.generate().to_public()))
     with pytest.raises(ConsentNeeded) as needed:
         ordered(db, vault, tmp_path, wanted)
-    assert {"template", "recipient"} <= needed.value.data["facts"].keys()
+    assert {"template", "recipient", "columns"} <= needed.value.data["facts"].keys()
     scenes.consented(db, needed.value)
+    changed = replace(wanted, form=replace(wanted.form, columns=wanted.form.columns[::-1]))
+    with pytest.raises(ConsentNeeded):
+        ordered(db, vault, tmp_path, changed)
     do(db, vault, ordered(db, vault, tmp_path, wanted))
     with pytest.raises(ConsentNeeded):
         ordered(db, vault, tmp_path, wanted_file("csv", again=True, reason="lost"))

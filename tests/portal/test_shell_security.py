@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import pytest
-from flask import Flask
+from flask import Flask, request
 
 from engine.people.staff import StaffIdentity
 from portal import security
@@ -127,3 +128,15 @@ def test_only_the_log_in_is_open(app: Flask, stranger: Visitor, person: StaffIde
             response = stranger.get(rule.rule)
             assert response.status_code == 303, rule
             assert response.location.startswith("/log-in"), rule
+
+
+def test_a_large_file_never_lies_on_a_disk_in_the_clear(app: Flask) -> None:
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="cards.csv"\r\n\r\n'
+    body = head + b"4471234567890,secret\n" * 100_000 + b"\r\n--x--\r\n"
+    sent = {"input_stream": io.BytesIO(body), "content_length": len(body)}
+    kind = "multipart/form-data; boundary=x"
+    with app.test_request_context("/batches/import", method="POST", content_type=kind, **sent):
+        request.max_content_length = security.MAX_FILE_BYTES
+        stream = request.files["file"].stream
+        assert isinstance(stream, io.BytesIO)
+        assert len(stream.read()) == 2_100_000

@@ -128,6 +128,10 @@ def import_preview_post(upload_id: int) -> ResponseReturnValue:
     told = _look(upload, form)
     done = _imported(upload, form, told) if step == "import" else None
     if done is None:
+        # Sent twice at once, the other one may have been the first.
+        before = imports.imported_before(db(), actor(), form.key.data or "-")
+        if before is not None:
+            return go_to(url_for("operator.batch", batch_id=before))
         return _page(upload, form, told)
     uploads.drop(db(), upload_id, actor())
     said(f"{done.cards:,} cards are imported. Their serials are {done.first_serial} to {done.last_serial}.")

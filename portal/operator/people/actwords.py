@@ -66,6 +66,7 @@ ACTS: dict[str, tuple[str, str]] = {
         "make an encrypted file with the passwords of {}",
         "asked for an encrypted file of {}",
     ),
+    "batch.fetch": ("fetch a file of {}", "fetched a file of {}"),
     "batch.shred": ("shred the passwords of {}", "shredded the passwords of {}"),
     "export_template.add": ("add {}", "added {}"),
     "export_template.change": ("change {}", "changed {}"),
