@@ -12,11 +12,13 @@ import shutil
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
+from argon2 import PasswordHasher
 from psycopg import sql
 from sqlalchemy import make_url
 
@@ -24,10 +26,12 @@ from engine import embedded
 from engine.config import Config, Keys
 from engine.db import Database
 from engine.migrations import upgrade
+from engine.people import passwords
 from engine.reports.verify import verify
 from engine.vault import Vault
 
 ROOT = Path(__file__).parent.parent
+REAL_HASHER = passwords._HASHER
 PREFIX = "cardtone_test_"
 _RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID", secrets.token_hex(8))[:12]
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
@@ -185,6 +189,29 @@ def keys() -> Keys:
 def vault(keys: Keys) -> Vault:
     """A vault with random keys."""
     return Vault(keys)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_hashes() -> Iterator[None]:
+    """Passwords of people are hashed with the least that Argon2id takes: most log-ins are not about hashing."""
+    with _hashed_by(PasswordHasher(1, 8, 1)):
+        yield
+
+
+@pytest.fixture
+def slow_hashes() -> Iterator[None]:
+    """They are hashed as anywhere else."""
+    with _hashed_by(REAL_HASHER):
+        yield
+
+
+@contextmanager
+def _hashed_by(hasher: PasswordHasher) -> Iterator[None]:
+    before, passwords._HASHER = passwords._HASHER, hasher
+    passwords._nobody.cache_clear()
+    yield
+    passwords._HASHER = before
+    passwords._nobody.cache_clear()
 
 
 def assert_books_verify(db: Database) -> None:

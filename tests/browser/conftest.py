@@ -21,10 +21,8 @@ from engine.people import staff
 from engine.vault import Secret
 from portal import installation
 from tests import scenes
-from tests.portal.apps import app_of, quick_hashes
+from tests.portal.apps import app_of
 from tests.portal.conftest import LOGIN, PASSWORD, Clock, config_for
-
-__all__ = ["quick_hashes"]
 
 ARGUMENTS = [
     "--disable-gpu",

@@ -56,6 +56,7 @@ def test_random_passwords_differ_and_read_in_groups() -> None:
     assert not set("".join(drawn)) & set("ilo01")
 
 
+@pytest.mark.usefixtures("slow_hashes")
 def test_the_password_stands_nowhere_in_the_database(
     db: Database, ada: tuple[staff.StaffIdentity, Secret]
 ) -> None:
@@ -177,6 +178,7 @@ def test_tries_in_parallel_get_no_more_guesses_than_tries_in_a_row(
     assert sum(isinstance(answer, Refusal) and answer.reason == "throttled" for answer in answers) == 7
 
 
+@pytest.mark.usefixtures("slow_hashes")
 def test_a_hash_of_older_parameters_is_made_anew_by_the_next_right_password(
     db: Database, vault: Vault, ada: tuple[staff.StaffIdentity, Secret]
 ) -> None:

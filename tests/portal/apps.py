@@ -7,25 +7,13 @@ change an app itself make one of their own by `portal.create_app`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 
-import pytest
-from argon2 import PasswordHasher
 from flask import Flask
 
 from engine.config import Config
 from engine.db import Database
-from engine.people import passwords
 from portal import create_app, installation
 from portal.switch_api import EXTENSION, health
-
-
-@pytest.fixture(scope="session", autouse=True)
-def quick_hashes() -> Iterator[None]:
-    """Passwords of people are hashed with the least that Argon2id takes: hundreds of log-ins, none about hashing."""
-    before, passwords._HASHER = passwords._HASHER, PasswordHasher(1, 8, 1)
-    yield
-    passwords._HASHER = before
 
 
 @functools.cache

@@ -26,9 +26,7 @@ from engine.people import staff
 from engine.vault import Secret
 from portal import create_app, installation
 from tests import scenes
-from tests.portal.apps import app_of, quick_hashes
-
-__all__ = ["quick_hashes"]
+from tests.portal.apps import app_of
 
 LOGIN, PASSWORD = "desk", "seven quiet harbours"
 _TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
