@@ -111,8 +111,9 @@ def format_amount(micros: int, decimals: int = 4) -> str:
 
 
 def format_money(micros: int, currency: str) -> str:
-    """An amount for people, exact: the code and at least two decimals, `USD 5.00`, `USD 0.0123`."""
-    return f"{currency} {format_amount(micros, 2)}"
+    """An amount for people, exact: the code, thousands apart, two decimals or more: `USD 1,205.00`, `USD 0.0123`."""
+    whole, _, fraction = format_amount(abs(micros), 2).partition(".")
+    return f"{currency} {'-' if micros < 0 else ''}{int(whole):,}.{fraction}"
 
 
 def parse_currency(text: str, *, field: str | None = None) -> str:

@@ -209,9 +209,16 @@ def fetch(
     if not shown.ready:
         raise NotFound("hand_over_gone")
     with db.begin() as session:
-        told = {"file": shown.name, "with_passwords": wanted.secret, "work": work_id}
         audit.record(
-            session, actor, "batch.fetch", f"batch:{batch_id}", clock(), name=row.params["batch"], **told
+            session,
+            actor,
+            "batch.fetch",
+            f"batch:{batch_id}",
+            clock(),
+            name=row.params["batch"],
+            file=shown.name,
+            with_passwords=wanted.secret,
+            work=work_id,
         )
     return Fetched(shown.name, _sent(path, vault, wanted))
 

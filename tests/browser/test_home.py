@@ -76,7 +76,7 @@ def test_a_first_look_in_the_morning(
     page.keyboard.press("Enter")
     page.wait_for_url("**/batches/1")
     page.goto("/alarms")
-    page.get_by_role("link", name="Clear… alarm 1").click()
+    page.get_by_role("link", name="Clear alarm 1").click()
     page.get_by_role("dialog").get_by_label("What was done").fill("The switch was mended")
     page.get_by_role("dialog").get_by_role("button", name="Clear it").click()
     expect(page.get_by_text("The alarm is cleared.")).to_be_visible()

@@ -88,7 +88,7 @@ def test_a_sheet_is_imported_on_a_phone_and_without_javascript(
     page.get_by_role("button", name="Import 2 rates").click()
     expect(page.get_by_text("Imported 4 rates for Standard")).to_be_visible()
     # Name the buy deck: the act is a page of its own here.
-    page.get_by_role("link", name="Buy deck…").click()
+    page.get_by_role("link", name="Buy deck").click()
     page.get_by_label("Buy deck").select_option("Carrier (USD)")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("1 prefix is sold under cost")).to_be_visible()
@@ -107,7 +107,7 @@ def test_a_bad_sheet_is_told_line_by_line_and_a_group_is_made_in_a_dialog(
     expect(page.get_by_text("2 problems: the file can't be imported")).to_be_visible()
     _checked(page)
     page.goto("/rates/groups")
-    page.get_by_role("link", name="New group…").click()
+    page.get_by_role("link", name="New group").click()
     expect(page.get_by_role("dialog")).to_be_visible()
     page.get_by_label("Name").fill("Islands")
     page.get_by_label("Prefixes").fill("12x")

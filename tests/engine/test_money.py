@@ -92,7 +92,7 @@ def test_parse_amount_takes_a_sign_only_where_asked() -> None:
         (123, "0.000123", "USD 0.000123"),
         (5_000_000, "5.0000", "USD 5.00"),
         (-12_300, "-0.0123", "USD -0.0123"),
-        (1_234_567_000_000, "1234567.0000", "USD 1234567.00"),
+        (1_234_567_000_000, "1234567.0000", "USD 1,234,567.00"),
     ],
 )
 def test_amounts_are_written_whole(micros: int, json_text: str, people: str) -> None:

@@ -213,10 +213,10 @@ def _way_back(run: RunView) -> dict[str, Any]:
     if not may(f"bulk.{reverse}"):
         return {}
     if reverse == run.verb:
-        return {"url": url_for("operator.undo_bulk", run_id=run.id), "text": "Take it back…"}
+        return {"url": url_for("operator.undo_bulk", run_id=run.id), "text": "Take it back"}
     return {
         "url": url_for(f"operator.bulk_{reverse}", run=run.id),
-        "text": f"Undo: {VERB_WORDS[reverse].lower()}…",
+        "text": f"Undo: {VERB_WORDS[reverse].lower()}",
     }
 
 

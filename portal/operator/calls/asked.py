@@ -27,7 +27,7 @@ COLUMNS = (
     *("reseller", "deck", "call_ref"),
 )
 """What the list may show beside the destination and when the call ended."""
-SHOWN = ("serial", "caller", "duration", "charged", "cause", "flags")
+SHOWN = ("serial", "caller", "duration", "charged", "cause")
 PER_PAGE = (25, 50, 100, 200)
 USUAL = 50
 LONGEST = 200
