@@ -65,11 +65,11 @@ def test_a_batch_asks_again_until_it_is_ready(
     visitor: Visitor, db: Database, vault: Vault, clock: Clock
 ) -> None:
     batch_id, work_id = _order(db, vault)
-    for path in ("/batches", f"/batches/{batch_id}"):
+    for path, asks in (("/batches", ""), (f"/batches/{batch_id}", "?whole=1")):
         page = visitor.get(path).text
         assert "Waiting" in page
         assert POLLS in page
-        assert f'hx-get="/batches/{batch_id}"' in page
+        assert f'hx-get="/batches/{batch_id}{asks}"' in page
         assert "<noscript>" in page
     claimed = work.claim(db, "test", ["generate"], clock.now, work_id=work_id)
     assert claimed is not None
@@ -79,6 +79,8 @@ def test_a_batch_asks_again_until_it_is_ready(
     assert "0 of 300" in part
     assert POLLS in part
     generation.run(db, vault, claimed, clock)
+    ready = visitor.part(f"/batches/{batch_id}?whole=1")
+    assert ready.headers["HX-Redirect"] == f"/batches/{batch_id}", "its own page is shown anew"
     part = visitor.part(f"/batches/{batch_id}").text
     assert "Ready" in part
     assert "hx-" not in part

@@ -13,7 +13,7 @@ from engine.stock.queries import STATES, BatchPage, batch_list, batch_page
 from portal import arguments
 from portal.installation import db, now
 from portal.operator.console import console, may, needs
-from portal.respond import respond
+from portal.respond import go_to, respond, wants_part
 
 ID = "<int(max=9223372036854775807):batch_id>"
 """How an address names a batch."""
@@ -77,11 +77,21 @@ def _filters(asked: dict[str, Any]) -> dict[str, Any]:
 @needs("batches.see")
 def batch(batch_id: int) -> ResponseReturnValue:
     """One batch. Its block `state` is what the list and this page ask for while it is being made."""
-    found = batch_or_404(batch_id)
+    found, whole = batch_or_404(batch_id), arguments.flag("whole")
+    if wants_part() and whole and not found.moving:
+        return go_to(
+            url_for("operator.batch", batch_id=batch_id)
+        )  # what can be done with it is another thing now
     counted = (
         batch_figures(db(), batch_id, now()) if found.state == "ready" and found.count <= AT_ONCE else None
     )
-    return respond("operator/batches/batch.html", block="state", batch=found, counted=counted)
+    return respond(
+        "operator/batches/batch.html",
+        block="state",
+        batch=found,
+        counted=counted,
+        whole=whole or not wants_part(),
+    )
 
 
 @console.get(f"/batches/{ID}/figures")
@@ -90,7 +100,7 @@ def figures(batch_id: int) -> ResponseReturnValue:
     """What has become of the cards, alone: a large batch's page asks for it once it is there."""
     found = batch_or_404(batch_id)
     counted = batch_figures(db(), batch_id, now()) if found.state == "ready" else None
-    return respond("operator/batches/batch.html", block="figures", batch=found, counted=counted)
+    return respond("operator/batches/batch.html", block="figures", batch=found, counted=counted, whole=True)
 
 
 def batch_or_404(batch_id: int) -> BatchPage:
