@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -385,6 +386,22 @@ def test_a_list_is_sent_looked_at_mapped_and_taken_once(visitor: Visitor, db: Da
         assert session.query(Upload).count() == 0
     assert "2 cards are imported." in visitor.get("/batches/1").text
     assert visitor.get("/batches/import/1").status_code == 404
+
+
+def test_a_list_that_is_confirmed_twice_at_once_becomes_one_batch(
+    visitor: Visitor, app: Flask, db: Database
+) -> None:
+    scenes.deck(db)
+    upload(visitor)
+    other = app.test_client()
+    assert other.log_in().status_code == 303
+    sent = {**IMPORT, "column_balance": "Rest", "step": "import"}
+    racers = [(one, {**sent, "csrf_token": one.token()}) for one in (visitor, other)]
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda racer: racer[0].post("/batches/import/1", data=racer[1]), racers))
+    assert [(one.status_code, one.headers["Location"]) for one in done] == [(303, "/batches/1")] * 2
+    with db.begin() as session:
+        assert session.query(Batch).count() == 1
 
 
 def test_a_list_with_problems_is_refused_whole_with_its_lines(visitor: Visitor, db: Database) -> None:

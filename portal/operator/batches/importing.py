@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from engine import uploads
 from engine.calls.decksheet import DELIMITERS
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, NotFound
 from engine.house import fresh
 from engine.messages import sentence
 from engine.stock import imports, outlook
@@ -117,22 +117,32 @@ def import_preview(upload_id: int) -> ResponseReturnValue:
 @needs("batch.import")
 def import_preview_post(upload_id: int) -> ResponseReturnValue:
     """`step` is `look` with other columns or rules, `drop`, or `import`."""
-    form, step = _form(), request.form.get("step", "look")
-    before = imports.imported_before(db(), actor(), form.key.data or "-")
-    if before is not None:
-        return go_to(url_for("operator.batch", batch_id=before))
-    upload = _upload(upload_id)
+    form = _form()
+    try:
+        return _became(form) or _worked(upload_id, form)
+    except NotFound:
+        # Confirmed twice at once, the other one may be through with the list already.
+        first = _became(form)
+        if first is None:
+            raise
+        return first
+
+
+def _became(form: ImportForm) -> ResponseReturnValue | None:
+    """To the batch that the list became when this form was sent before."""
+    batch_id = imports.imported_before(db(), actor(), form.key.data or "-")
+    return None if batch_id is None else go_to(url_for("operator.batch", batch_id=batch_id))
+
+
+def _worked(upload_id: int, form: ImportForm) -> ResponseReturnValue:
+    upload, step = _upload(upload_id), request.form.get("step", "look")
     if step == "drop":
         uploads.drop(db(), upload_id, actor())
         return go_to(url_for("operator.import_cards"))
     told = _look(upload, form)
     done = _imported(upload, form, told) if step == "import" else None
     if done is None:
-        # Sent twice at once, the other one may have been the first.
-        before = imports.imported_before(db(), actor(), form.key.data or "-")
-        if before is not None:
-            return go_to(url_for("operator.batch", batch_id=before))
-        return _page(upload, form, told)
+        return _became(form) or _page(upload, form, told)
     uploads.drop(db(), upload_id, actor())
     said(f"{done.cards:,} cards are imported. Their serials are {done.first_serial} to {done.last_serial}.")
     return go_to(url_for("operator.batch", batch_id=done.batch_id))
