@@ -47,8 +47,8 @@ def money(micros: int, currency: str) -> Markup:
     """
     text = amount(micros)
     places = len(text.partition(".")[2])
-    return Markup('<span class="money d{}"><span class="currency">{}</span> {}</span>').format(
-        places, currency, text
+    return _marked(
+        '<span class="money d%s"><span class="currency">%s</span> %s</span>', places, currency, text
     )
 
 
@@ -95,10 +95,8 @@ def _date(moment: date) -> str:
 
 
 def _time(instant: datetime, text: str) -> Markup:
-    exact = instant.astimezone(UTC)
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        exact.strftime("%Y-%m-%dT%H:%M:%SZ"), exact.strftime("%Y-%m-%d %H:%M:%S UTC"), text
-    )
+    exact = instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return _marked('<time datetime="%sZ" title="%s UTC">%s</time>', exact.replace(" ", "T"), exact, text)
 
 
 def duration(seconds: int) -> str:
@@ -121,6 +119,9 @@ def roughly(seconds: int) -> str:
 def serial(text: str) -> Markup:
     """A serial in groups that are easy to read aloud; copied, it is still one run of digits."""
     groups = [text[at : at + 4] for at in range(0, len(text), 4)]
-    return Markup('<span class="serial">{}</span>').format(
-        Markup("").join(Markup("<span>{}</span>").format(group) for group in groups)
-    )
+    return _marked(f'<span class="serial">{"<span>%s</span>" * len(groups)}</span>', *groups)
+
+
+def _marked(template: str, *values: object) -> Markup:
+    """The template with the values escaped in its places; many times as fast as `Markup.format`, for long lists."""
+    return Markup(template % tuple(map(escape, values)))  # noqa: S704 - the template is ours, the rest is escaped
