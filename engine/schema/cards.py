@@ -213,6 +213,35 @@ class Binding(Base):
     )
 
 
+class PendingBinding(Base):
+    """A caller that a cardholder asked to bind: let through with the card's password until `expires_at`, and bound once
+    a trusted switch authenticates the card so from there. `pinless`: it is then to be enough alone.
+    """
+
+    __tablename__ = "pending_binding"
+    card_id: Mapped[BigId] = mapped_column(ForeignKey("card.id"), primary_key=True)
+    caller: Mapped[str] = mapped_column(String(15), primary_key=True)
+    pinless: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[Instant]
+    expires_at: Mapped[Instant] = mapped_column(index=True)
+    __table_args__ = (CheckConstraint("caller ~ '^[1-9][0-9]{6,14}$'", name="caller"),)
+
+
+class SpeedDial(Base):
+    """A destination (E.164 digits) that a cardholder keeps under a number from 1 to 99, with a name of their own."""
+
+    __tablename__ = "speed_dial"
+    card_id: Mapped[BigId] = mapped_column(ForeignKey("card.id"), primary_key=True)
+    slot: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    destination: Mapped[str] = mapped_column(String(15))
+    name: Mapped[Name | None]
+    created_at: Mapped[Instant]
+    __table_args__ = (
+        CheckConstraint("slot BETWEEN 1 AND 99", name="slot"),
+        CheckConstraint("destination ~ '^[1-9][0-9]{6,14}$'", name="destination"),
+    )
+
+
 class CardToken(Base):
     """A card_token: proof of a right password, bound to the switch and caller that asked. Kept as SHA-256."""
 

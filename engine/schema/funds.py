@@ -23,6 +23,7 @@ LEDGER_KINDS = (
     "fee",
     "breakage",
     "discard",  # unused stock is written off: its opening amount goes back
+    "refund",  # an online payment went back to who paid it
 )
 
 
@@ -77,10 +78,61 @@ class Payment(Base):
     idempotency_key: Mapped[Name | None] = mapped_column(unique=True)
     at: Mapped[Instant] = mapped_column(index=True)
     __table_args__ = (
-        CheckConstraint("method IN ('operator', 'voucher', 'auto', 'reseller')", name="method"),
+        CheckConstraint("method IN ('operator', 'voucher', 'auto', 'reseller', 'online')", name="method"),
         CheckConstraint("(method IN ('auto', 'reseller')) = (account_id IS NOT NULL)", name="account"),
         CheckConstraint("amount > 0 AND bonus >= 0", name="amount"),
         CheckConstraint("(method = 'voucher') = (voucher_id IS NOT NULL)", name="voucher"),
+    )
+
+
+class Checkout(Base):
+    """A recharge that a cardholder wants to pay online: what the payment service is told, and what it told us.
+
+    `ref` is its public name; `provider_ref` the service's session, paid for at `url`. Open until it is `paid_at` or
+    `closed_at` (given up, or refused by the bank). The money counts with `payment_id`; where the card could take none
+    when it came, `problem` says why (a reason of `engine.errors.REASONS`). `refunded`: what went back to the payer in
+    all, as the service tells it; it may tell that first.
+    """
+
+    __tablename__ = "checkout"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    ref: Mapped[Name] = mapped_column(unique=True)
+    card_id: Mapped[BigId] = mapped_column(ForeignKey("card.id"), index=True)
+    amount: Mapped[Micros]
+    currency: Mapped[Currency]
+    language: Mapped[Name]
+    idempotency_key: Mapped[Name]
+    provider_ref: Mapped[Name | None] = mapped_column(unique=True)
+    url: Mapped[Name | None]
+    created_at: Mapped[Instant] = mapped_column(index=True)
+    closed_at: Mapped[Instant | None]
+    paid_at: Mapped[Instant | None]
+    payment_id: Mapped[BigId | None] = mapped_column(ForeignKey("payment.id"), unique=True)
+    problem: Mapped[Name | None]
+    refunded: Mapped[Micros] = mapped_column(server_default=text("0"))
+    __table_args__ = (
+        CheckConstraint("amount > 0 AND refunded BETWEEN 0 AND amount", name="amount"),
+        CheckConstraint("payment_id IS NULL OR paid_at IS NOT NULL", name="paid"),
+        Index(None, "card_id", "idempotency_key", unique=True),
+        Index("ix_checkout_owed", "id", postgresql_where=text("paid_at IS NOT NULL AND payment_id IS NULL")),
+    )
+
+
+class Refund(Base):
+    """What of an online payment went back to who paid it: `amount` in all, of which the card had `taken` left, and
+    `bonus_taken` of the bonus that came with it. The rest had been spent, and the operator bears it.
+    """
+
+    __tablename__ = "refund"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    payment_id: Mapped[BigId] = mapped_column(ForeignKey("payment.id"), index=True)
+    card_id: Mapped[BigId] = mapped_column(ForeignKey("card.id"), index=True)
+    amount: Mapped[Micros]
+    taken: Mapped[Micros]
+    bonus_taken: Mapped[Micros]
+    at: Mapped[Instant]
+    __table_args__ = (
+        CheckConstraint("amount > 0 AND taken BETWEEN 0 AND amount AND bonus_taken >= 0", name="amount"),
     )
 
 

@@ -64,6 +64,29 @@ class Reseller(Base):
     __table_args__ = (CheckConstraint("discount_bp BETWEEN 0 AND 10000", name="discount"),)
 
 
+class Brand(Base):
+    """How the cardholder's pages look and whom they name: the operator's (no reseller), or a reseller's own.
+
+    `colour` is `#rrggbb`; the logo was read as a picture and written anew as PNG.
+    """
+
+    __tablename__ = "brand"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    reseller_id: Mapped[BigId | None] = mapped_column(ForeignKey("reseller.id"))
+    name: Mapped[Name]
+    colour: Mapped[Name]
+    logo: Mapped[bytes | None] = mapped_column(LargeBinary)
+    help_phone: Mapped[Name | None]
+    help_email: Mapped[Name | None]
+    help_hours: Mapped[Name | None]
+    changed_at: Mapped[Instant]
+    changed_by: Mapped[Name]
+    __table_args__ = (
+        CheckConstraint("colour ~ '^#[0-9a-f]{6}$'", name="colour"),
+        Index("uq_brand_owner", text("coalesce(reseller_id, 0)"), unique=True),
+    )
+
+
 class ResellerPerson(Base):
     """Somebody who works for a reseller: its `owner`, who manages its people, or a `clerk` at the till."""
 
