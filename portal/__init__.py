@@ -8,7 +8,9 @@ errors.py         error pages
 requestlog.py     one log line a request, without secrets
 formats.py        how money, times and serials look
 assets.py         static files that browsers may keep
-operator/         the console: log-in, batches, cards
+speech.py         in whose words an error is told
+operator/         the console
+cardholder/       the cardholder's pages
 switch_api/       what switches call
 """
 
@@ -23,6 +25,7 @@ from engine.db import Database
 from engine.vault import Vault
 from portal import (
     assets,
+    cardholder,
     errors,
     formats,
     installation,
@@ -60,9 +63,11 @@ def create_app(config: Config | None = None) -> Flask:
     formats.init_app(app)
     errors.init_app(app)
     theme.init_app(app)
+    cardholder.init_app(app)
     operator.init_app(app)
     switch_api.init_app(app)
     app.jinja_env.globals.update(current_user=current_user, told_notices=notices.notices)
     app.jinja_env.globals["ui"] = app.jinja_env.get_template("ui.html").module
+    app.jinja_env.globals["own"] = app.jinja_env.get_template("cardholder/kit.html").module
 
     return app

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, ClassVar, TypeVar
 
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import FileStorage
 from wtforms import (
@@ -29,15 +31,15 @@ from wtforms.widgets import CheckboxInput, DateInput, DateTimeLocalInput, ListWi
 
 from engine.errors import ConsentNeeded, EngineError, Forbidden, InvalidInput, NotFound
 from engine.idempotency import new_key
-from engine.messages import sentence
 from engine.money import AmountError, format_amount, parse_amount
 from engine.people import consents
 from engine.refusal import Refusal
 from portal.installation import db, now, zone
 from portal.sessions import actor
+from portal.speech import sentence
 
 T = TypeVar("T")
-MISSING = "Fill this in."
+MISSING = lazy_gettext("Fill this in.")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _YEARS = range(2000, 2101)
@@ -101,7 +103,7 @@ class _Typed(Field):
         if text:
             self.data = self.read(text)
         elif self.required:
-            raise ValueError(MISSING)
+            raise ValueError(str(MISSING))
 
     def pre_validate(self, form: Any) -> None:
         if self.data is None and (self.errors or not self.required):
@@ -131,7 +133,7 @@ class AmountField(_Typed):
         except AmountError as error:
             raise ValueError(sentence(error)) from None
         if self.positive and micros <= 0:
-            raise ValueError("It must be more than zero.")
+            raise ValueError(_("It must be more than zero."))
         return micros
 
     def write(self, value: int) -> str:
@@ -151,9 +153,10 @@ class WholeField(_Typed):
 
     def read(self, text: str) -> int:
         if not _WHOLE.fullmatch(text):
-            raise ValueError("Type a whole number in plain digits, such as 90.")
+            raise ValueError(_("Type a whole number in plain digits, such as 90."))
         if not self.least <= int(text) <= self.most:
-            raise ValueError(f"It must be between {self.least:,} and {self.most:,}.")
+            least, most = f"{self.least:,}", f"{self.most:,}"
+            raise ValueError(_("It must be between %(least)s and %(most)s.", least=least, most=most))
         return int(text)
 
 
@@ -168,9 +171,13 @@ class DayField(_Typed):
                 raise ValueError
             day = date.fromisoformat(text)
         except ValueError:
-            raise ValueError("There is no such day. Type it as year-month-day, such as 2026-05-31.") from None
+            raise ValueError(
+                _("There is no such day. Type it as year-month-day, such as 2026-05-31.")
+            ) from None
         if day.year not in _YEARS:
-            raise ValueError(f"Choose a day between {_YEARS[0]} and {_YEARS[-1]}.")
+            raise ValueError(
+                _("Choose a day between %(first)s and %(last)s.", first=_YEARS[0], last=_YEARS[-1])
+            )
         return day
 
     def write(self, value: date) -> str:
@@ -213,9 +220,9 @@ class TextField(StringField):
 
     def pre_validate(self, form: Any) -> None:
         if self.data is None:
-            raise StopValidation(MISSING if self.required else "")
+            raise StopValidation(str(MISSING) if self.required else "")
         if len(self.data) > self.most:
-            raise StopValidation(f"That is too long: at most {self.most} characters.")
+            raise StopValidation(_("That is too long: at most %(most)s characters.", most=self.most))
 
 
 class ReasonField(TextField):
@@ -272,7 +279,7 @@ class ChoiceField(SelectField):
 
     def pre_validate(self, form: Any) -> None:
         if not any(choice.selected for choice in self.iter_choices()):
-            raise ValidationError("Choose one of the list.")
+            raise ValidationError(_("Choose one of the list."))
 
 
 class ManyField(SelectMultipleField):

@@ -6,22 +6,26 @@ the realm stands before the number in `get_id`, so that no two are ever taken fo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlencode
+from zoneinfo import available_timezones
 
-from flask import Flask, g, session, url_for
+from flask import Flask, g, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, current_user
 from werkzeug.wrappers import Request
 
 from engine.actor import Actor
+from engine.cards import holder
 from engine.people import sessions, staff
 from engine.vault import Secret
 from portal.installation import db, now
 from portal.respond import go_to, this_address
 
-STAFF = "staff"
+STAFF, CARDHOLDER = "staff", "cardholder"
+ZONE_COOKIE = "cardtone-zone"
 _REALM, _TOKEN = "realm", "token"
 
 
@@ -81,7 +85,26 @@ def _find_staff(staff_id: int) -> Person | None:
     return Person(STAFF, identity.id, identity.name, identity.role, timezone=identity.timezone)
 
 
-_FINDERS: dict[str, Callable[[int], Person | None]] = {STAFF: _find_staff}
+def _find_cardholder(card_id: int) -> Person | None:
+    card = holder.read_own(db(), card_id, now())
+    if card is None:
+        return None
+    g.own_card = card
+    return Person(CARDHOLDER, card_id, card.serial, CARDHOLDER, timezone=browsers_zone())
+
+
+def browsers_zone() -> str | None:
+    """The time zone that this browser's clock is set to, where its cookie says so."""
+    name = request.cookies.get(ZONE_COOKIE, "")
+    return name if name in _known_zones() else None
+
+
+@functools.cache
+def _known_zones() -> frozenset[str]:
+    return frozenset(available_timezones())  # looks through the folder of zones each time
+
+
+_FINDERS: dict[str, Callable[[int], Person | None]] = {STAFF: _find_staff, CARDHOLDER: _find_cardholder}
 """Who a session's subject is, for each realm that has pages."""
 
 

@@ -23,6 +23,7 @@ from engine.money import MICROS
 from engine.names import checked_name
 from engine.people import audit
 from engine.permissions import command
+from engine.phone import parse_caller
 from engine.schema import AccessNumber
 
 MOST_SURCHARGE = 1_000_000 * MICROS
@@ -155,6 +156,34 @@ def list_access_numbers(db: Database) -> list[AccessNumberView]:
     """Every access number, disabled ones too, by number."""
     with db.begin() as session:
         return [_view(row) for row in session.scalars(select(AccessNumber).order_by(AccessNumber.number))]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialable:
+    """An access number to call: `digits` are E.164 where `international`, else as they are dialled in `country`."""
+
+    name: str
+    digits: str
+    international: bool
+    country: str | None
+    per_minute: int
+    per_call: int
+
+
+def dialable(db: Database) -> list[Dialable]:
+    """The access numbers in force, by country and name."""
+    with db.begin() as session:
+        rows = session.scalars(
+            select(AccessNumber)
+            .where(AccessNumber.disabled_at.is_(None))
+            .order_by(AccessNumber.country, AccessNumber.name, AccessNumber.number)
+        ).all()
+        return [_dialable(row) for row in rows]
+
+
+def _dialable(row: AccessNumber) -> Dialable:
+    e164 = parse_caller(row.number, row.country) if row.country else None
+    return Dialable(row.name, e164 or row.number, e164 is not None, row.country, row.per_minute, row.per_call)
 
 
 def _locked(session: Session, number: str) -> AccessNumber:

@@ -5,28 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import text
+
 from engine.cards import access
 from engine.cards.access import Browser, Credentials
 from engine.cards.authentication import MAX_TURNS, PROVEN, admit, state_refusal
 from engine.cards.proving import note_refusal, prove
 from engine.cards.serials import serial_of
 from engine.cards.status import status_of
-from engine.db import Database, Statement, reruns
+from engine.db import Database, reruns
 from engine.errors import EngineUnavailable
+from engine.people import sessions
 from engine.refusal import Refusal
 from engine.vault import Secret, Vault
 
 _FIND = access.card_queries()
-_STILL_PROVEN = Statement(PROVEN)
+_STILL_PROVEN = text(PROVEN.replace("%(card_id)s", ":card_id").replace("%(password)s", ":password"))
 
 
 @dataclass(frozen=True, slots=True)
 class CardProof:
-    """A card whose password was right just now, unlocked. Amounts in micro-units of `currency`.
+    """A card whose password was right just now, and the `session` that was opened for it.
 
-    It is no session: whoever opens one looks at the card again with each request.
+    Amounts in micro-units of `currency`. With each request of the session the card is looked at again.
     """
 
+    session: Secret
     card_id: int
     serial: str
     status: str
@@ -49,7 +53,8 @@ def log_in_card(
 ) -> CardProof | Refusal:
     """Prove a card at a browser. `browser`: the random id of its own that its cookie keeps; `address`: its address.
 
-    Ok for unused, active, empty and expired cards within grace; a browser starts no validity and binds nothing.
+    Ok for unused, active, empty and expired cards within grace; a browser starts no validity and binds nothing. The
+    session is opened in the transaction that sees the proof still stand, so that no lock slips in between.
     Returns a `Refusal` otherwise: `bad_credentials`, the same for an unknown number and a wrong password; `throttled`
     with `retry_after_s`; and once the password was right `locked`, `damaged`, `expired`, `not_activated` and
     `voucher_not_allowed`, with the serial. A lock that wrong passwords brought is lifted where the browser was right
@@ -70,11 +75,13 @@ def log_in_card(
         if refusal is not None:
             note_refusal(db, presented, row, refusal)
             return refusal
-        with db.connection() as conn:
-            card = _STILL_PROVEN.one(conn, {"card_id": row.id, "password": row.digest})
-        if card is None:
-            continue  # locked, or its password changed, since it was read: look again
+        with db.begin() as session:
+            card = session.execute(_STILL_PROVEN, {"card_id": row.id, "password": row.digest}).one_or_none()
+            if card is None:
+                continue  # locked, or its password changed, since it was read: look again
+            token = sessions.add_session(session, "cardholder", row.id, address, now)
         return CardProof(
+            session=token,
             card_id=row.id,
             serial=serial_of(row.id),
             status=status_of(card, now),

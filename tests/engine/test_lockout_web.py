@@ -82,7 +82,15 @@ def test_the_right_password_proves_a_card_and_starts_no_validity(
 ) -> None:
     proof = ok(web.log_in(card))
     assert proof == CardProof(
-        card.id, card.serial, "unused", USD("5"), USD("5"), "USD", expires_at=None, language=proof.language
+        proof.session,
+        card.id,
+        card.serial,
+        "unused",
+        USD("5"),
+        USD("5"),
+        "USD",
+        expires_at=None,
+        language=proof.language,
     )
     assert (facts(db, card).first_used_at, facts(db, card).expires_at) == (None, None)
     assert isinstance(Line(db, web.vault, scenes.switch(db)).authenticate(card), Authenticated)

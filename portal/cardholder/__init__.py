@@ -1,0 +1,46 @@
+"""The cardholder's pages, under `/card`: one column, plain words, eight languages, usable without JavaScript.
+
+door.py        who is let in, and whose card it is
+languages.py   the language of a request, its catalogue
+formats.py     money, times and numbers as that language writes them
+words.py       every refusal in plain words
+forms.py       numbers as people type them
+entry.py       log in, log out, help
+home.py        what is on the card
+standing.py    how a card stands, in sentences
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from flask import Flask
+
+from portal import speech
+from portal.cardholder import entry, formats, home, languages, soon, standing, words
+from portal.cardholder.door import holder, logged_in, own_card
+
+__all__ = ["entry", "home", "init_app", "soon"]
+
+
+def init_app(app: Flask) -> None:
+    """Add the cardholder's pages to an app. Before templates are read: they are translated."""
+    languages.init_app(app)
+    formats.init_app(app)
+    standing.init_app(app)
+    speech.speaks(holder.name, words.sentence)
+    app.jinja_env.globals.setdefault("brand", _plain_brand)
+    app.jinja_env.globals.update(card_logged_in=logged_in, own_card=own_card)
+    app.register_blueprint(holder)
+
+
+def _plain_brand() -> SimpleNamespace:
+    return SimpleNamespace(
+        id=None,
+        name="Cardtone",
+        css_url=None,
+        logo_url=None,
+        help_phone=None,
+        help_email=None,
+        help_hours=None,
+    )
