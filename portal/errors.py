@@ -10,6 +10,8 @@ from typing import NamedTuple
 import structlog
 from flask import Flask, Response, request
 from flask.typing import ResponseReturnValue
+from flask_babel import lazy_gettext as _
+from flask_babel.speaklater import LazyString
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, default_exceptions
 
@@ -23,41 +25,52 @@ from engine.errors import (
     Refused,
     Unauthorized,
 )
-from engine.messages import sentence
 from portal import requestlog
+from portal.cardholder.languages import is_cardholders
 from portal.respond import into_notices, respond, this_address, wants_part
-from portal.sessions import known_person
+from portal.sessions import CARDHOLDER, known_person
+from portal.speech import sentence
 
 RETRY_AFTER_S = 5
 
 
 class Words(NamedTuple):
-    """An error page: its heading and what to do."""
+    """An error page: its heading and what to do, in the language of the page."""
 
-    title: str
-    advice: str
+    title: str | LazyString
+    advice: str | LazyString
 
 
 WORDS = {
-    400: Words("This request could not be read", "Go back, load the page again and repeat what you did."),
-    403: Words("Nothing was changed", "You may not do this."),
+    400: Words(
+        _("This request could not be read"), _("Go back, load the page again and repeat what you did.")
+    ),
+    403: Words(_("Nothing was changed"), _("You may not do this.")),
     404: Words(
-        "There is nothing here", "The address may be mistyped, or what it led to is gone. Start again below."
+        _("There is nothing here"),
+        _("The address may be mistyped, or what it led to is gone. Start again below."),
     ),
-    405: Words("This address doesn't take that", "Go back and use the buttons of the page."),
-    413: Words("That is too large", "Send less at a time, or a smaller file."),
-    422: Words("Something in it is not right", "Go back, check what you filled in, and send it again."),
-    429: Words("Too many tries", "Wait a little, then try again."),
+    405: Words(_("This address doesn't take that"), _("Go back and use the buttons of the page.")),
+    413: Words(_("That is too large"), _("Send less at a time, or a smaller file.")),
+    422: Words(_("Something in it is not right"), _("Go back, check what you filled in, and send it again.")),
+    429: Words(_("Too many tries"), _("Wait a little, then try again.")),
     500: Words(
-        "Something went wrong on our side",
-        "It has been logged. Try again; if it stays, tell whoever runs this.",
+        _("Something went wrong on our side"),
+        _("It has been logged. Try again; if it stays, tell whoever runs this."),
     ),
-    503: Words("The database doesn't answer", "Nothing is lost. Try again in a few seconds."),
+    503: Words(_("The database doesn't answer"), _("Nothing is lost. Try again in a few seconds.")),
 }
 FORGED = Words(
-    "Nothing was changed",
-    "The page was open for too long, or the request didn't come from it. Load the page again and repeat what you did.",
+    _("Nothing was changed"),
+    _(
+        "The page was open for too long, or the request didn't come from it. Load the page again and repeat what you"
+        " did."
+    ),
 )
+CARDHOLDERS = {
+    503: Words(_("We can't be reached at this moment"), _("Nothing is lost. Try again in a few seconds.")),
+}
+"""What is said differently to a cardholder."""
 _ENGINE_STATUS = (
     (EngineUnavailable, 503),
     (NotFound, 404),
@@ -96,7 +109,7 @@ def on_engine_error(error: EngineError) -> ResponseReturnValue:
     for kind, status in _ENGINE_STATUS:
         if isinstance(error, kind):
             said = isinstance(error, (Conflict, Refused, Forbidden))
-            response = page(status, Words("Nothing was changed", sentence(error)) if said else None)
+            response = page(status, Words(_("Nothing was changed"), sentence(error)) if said else None)
             if status == 503:
                 response.headers["Retry-After"] = str(RETRY_AFTER_S)
             return response
@@ -111,24 +124,35 @@ def on_crash(error: Exception) -> ResponseReturnValue:
 
 def page(status: int, words: Words | None = None) -> Response:
     """An error page, or the notice that htmx puts on top of the page that is open."""
-    shown = words or WORDS.get(status) or (WORDS[500] if status >= 500 else WORDS[400])
+    own = CARDHOLDERS.get(status) if is_cardholders(request.path) else None
+    shown = words or own or WORDS.get(status) or (WORDS[500] if status >= 500 else WORDS[400])
     again = this_address() if status in (429, 500, 503) else None
     response = respond(
         "error.html",
         block="notice",
         status=status,
-        words=shown,
+        # As text, which is escaped; lazy sentences are taken for markup.
+        words=Words(str(shown.title), str(shown.advice)),
         again=again,
-        # A page that says that the database is gone must not ask it who is reading.
-        shell="console.html" if status < 500 and words is not FORGED and _known() else "layout.html",
+        shell=_shell(status, words),
+        start="/card" if is_cardholders(request.path) else "/",
         reference=requestlog.reference() if status == 500 else None,
     )
     return into_notices(response) if wants_part() else response
 
 
+def _shell(status: int, words: Words | None) -> str:
+    """The template around an error: that of its pages, and a bare one where it could fail itself."""
+    # A page that says that the database is gone must not ask it who is reading.
+    if status >= 500 or words is FORGED or not _known():
+        return "layout.html"
+    return "cardholder/layout.html" if is_cardholders(request.path) else "console.html"
+
+
 def _known() -> bool:
-    """Whether somebody is logged in; an error page must not fail over that question."""
+    """Whether somebody of these pages is logged in; an error page must not fail over that question."""
     try:
-        return known_person() is not None
+        person = known_person()
+        return person is not None and (person.realm == CARDHOLDER) == is_cardholders(request.path)
     except Exception:
         return False

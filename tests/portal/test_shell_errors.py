@@ -103,7 +103,7 @@ def test_a_defect_shows_and_logs_no_value(app: Flask, capsys: pytest.CaptureFixt
     crash = next(line for line in lines if line["event"] == "crash")
     assert crash["kinds"] == ["RuntimeError"]
     assert any("test_shell_errors.py" in place for place in crash["places"])
-    assert f"<code>{crash['id']}</code>" in response.text
+    assert f"It is in the log as {crash['id']}." in response.text
     printed = capsys.readouterr()
     assert SECRET not in str(lines) + printed.err + printed.out
 
