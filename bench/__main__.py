@@ -24,7 +24,7 @@ from engine.config import Config
 from engine.migrations import upgrade
 
 ROOT = Path(__file__).parent.parent
-NAMES = ("rating", "engine", "http", "generate", "export", "expiry", "bulk", "search", "pages")
+NAMES = ("rating", "engine", "http", "generate", "export", "expiry", "bulk", "search", "pages", "holder")
 
 
 @contextmanager
