@@ -17,13 +17,13 @@ from sqlalchemy.orm import Session
 from engine import idempotency, settings
 from engine.actor import Actor
 from engine.cards import authentication
-from engine.cards.access import Credentials, SwitchLike
+from engine.cards.access import Browser, Credentials, SwitchLike
 from engine.cards.serials import serial_of
 from engine.cards.timeline import add_event, checked_reason
 from engine.db import Database, reruns
 from engine.errors import Conflict, EngineUnavailable, InvalidInput, Refused
 from engine.funds import ledger, proven
-from engine.funds.proven import Proven
+from engine.funds.proven import AtBrowser, AtSwitch, Door, OwnCard, Proven, Shown
 from engine.funds.recharges import MOST, balance_of, lock_target, reactivate, recharge_refusal
 from engine.house import zone_of
 from engine.money import format_amount
@@ -110,7 +110,6 @@ def _transfer(
         return answer
 
 
-@reruns
 def transfer_by_holder(
     db: Database,
     vault: Vault,
@@ -130,23 +129,54 @@ def transfer_by_holder(
     was asked only a keyed digest is kept. Raises `Conflict` ("key_reused") for other facts, and `InvalidInput`.
     """
     _check_amount(amount)
-    asked = _fingerprint(vault, source, target, caller, amount)
-    scope = f"switch:{switch.id}"
-    door: dict[str, Any] = {"switch": switch, "caller": caller, "now": now}
+    return _transfer_at(db, vault, AtSwitch(switch, caller), source, target, amount, key, now)
+
+
+def transfer_into_own(
+    db: Database,
+    vault: Vault,
+    *,
+    card_id: int,
+    browser: Browser,
+    source: Credentials,
+    amount: int | None = None,
+    key: str,
+    actor: Actor,
+    now: datetime,
+) -> Transferred | Refusal:
+    """The same at a browser: from a card that is proven here into the one that is logged in (`actor` its holder)."""
+    _check_amount(amount)
+    door = AtBrowser(browser, actor)
+    return _transfer_at(db, vault, door, source, OwnCard(card_id), amount, key, now)
+
+
+@reruns
+def _transfer_at(
+    db: Database,
+    vault: Vault,
+    door: Door,
+    source: Credentials,
+    target: Shown,
+    amount: int | None,
+    key: str,
+    now: datetime,
+) -> Transferred | Refusal:
+    asked = _fingerprint(vault, source, target, door.caller, amount)
+    scope = str(door.actor)
     for _ in range(MAX_TURNS):
         with db.begin() as session:
             first = idempotency.find(session, scope, key, asked)
         if first is not None:
             return _again(db, first)
-        giver = proven.holder(db, vault, credentials=source, **door)
-        taker = giver if giver.refusal else proven.target(db, vault, credentials=target, **door)
+        giver = proven.holder(db, vault, door, source, now)
+        taker = giver if giver.refusal else proven.target(db, vault, door, target, now)
         for one in (giver, taker):
             if one.refusal is not None:
                 authentication.note_refusal(db, one.presented, one.row, one.refusal)
                 return one.refusal
         if giver.row.id == taker.row.id:
             raise InvalidInput("same_card", field="to")
-        done = _transfer_proven(db, giver, taker, amount, scope, key, asked)
+        done = _transfer_proven(db, door.actor, giver, taker, amount, scope, key, asked)
         if isinstance(done, Refusal):
             authentication.note_refusal(db, giver.presented, giver.row, done)
         if done is not None:
@@ -155,11 +185,17 @@ def transfer_by_holder(
 
 
 def _transfer_proven(
-    db: Database, giver: Proven, taker: Proven, amount: int | None, scope: str, key: str, asked: bytes
+    db: Database,
+    actor: Actor,
+    giver: Proven,
+    taker: Proven,
+    amount: int | None,
+    scope: str,
+    key: str,
+    asked: bytes,
 ) -> Transferred | Refusal | None:
     """Move it, if both cards still are as they were proven; None where they moved meanwhile."""
-    now, switch = giver.presented.now, giver.presented.switch
-    zone, actor = giver.presented.house.zone, Actor("switch", switch.id, switch.name)
+    now, zone = giver.presented.now, giver.presented.house.zone
     with db.begin() as session:
         first = idempotency.claim(session, scope, key, asked, now)
         if first is not None:
@@ -307,10 +343,8 @@ def _again(db: Database, first: dict[str, Any]) -> Transferred:
 
 
 def _fingerprint(
-    vault: Vault, source: Credentials, target: Credentials, caller: str | None, amount: int | None
+    vault: Vault, source: Credentials, target: Shown, caller: str | None, amount: int | None
 ) -> bytes:
     """A keyed digest of what was asked, so that no password can be searched for in it."""
-    given = [
-        value.value if value else None for one in (source, target) for value in (one.password, one.token)
-    ]
-    return vault.name("transfer", idempotency.canonical(source.number, target.number, caller, amount, *given))
+    facts = idempotency.canonical(proven.facts_of(source), proven.facts_of(target), caller, amount)
+    return vault.name("transfer", facts)

@@ -1,8 +1,8 @@
-"""A voucher pays its whole value into another card, once. The cardholder proves both, through a switch."""
+"""A voucher pays its whole value into another card, once. The cardholder proves both, by phone or at a browser."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -12,14 +12,14 @@ from sqlalchemy.orm import Session
 from engine import idempotency
 from engine.actor import Actor
 from engine.cards import authentication
-from engine.cards.access import Credentials, SwitchLike
+from engine.cards.access import Browser, Credentials, SwitchLike
 from engine.cards.serials import serial_of
 from engine.cards.timeline import add_event
 from engine.db import Database, reruns
 from engine.errors import EngineUnavailable
 from engine.funds import ledger, proven
 from engine.funds.bonus import bonus_for
-from engine.funds.proven import Proven, moved
+from engine.funds.proven import AtBrowser, AtSwitch, Door, OwnCard, Proven, Shown, moved
 from engine.funds.recharges import add_payment, lock_target, reactivate
 from engine.refusal import Refusal
 from engine.vault import Secret, Vault
@@ -30,15 +30,18 @@ MAX_TURNS = 8
 
 @dataclass(frozen=True, slots=True)
 class Redeemed:
-    """What a voucher credited, `bonus` included, and what the card had then, in micro-units of `currency`."""
+    """What a voucher credited, `bonus` included, and what the card had then, in micro-units of `currency`.
+
+    `payment_id`: of the payment that it became; answers that were kept before it was told have none.
+    """
 
     credited: int
     balance: int
     currency: str
     bonus: int = 0
+    payment_id: int | None = field(default=None, compare=False)
 
 
-@reruns
 def redeem_voucher(
     db: Database,
     vault: Vault,
@@ -62,21 +65,45 @@ def redeem_voucher(
     asked only a keyed digest is kept. Raises `Conflict` ("key_reused") for other facts.
     """
     voucher = Credentials(voucher_number, voucher_password)
-    asked = _fingerprint(vault, credentials, voucher, caller)
-    scope = f"switch:{switch.id}"
+    return _redeem_at(db, vault, AtSwitch(switch, caller), credentials, voucher, key, now)
+
+
+def redeem_own(
+    db: Database,
+    vault: Vault,
+    *,
+    card_id: int,
+    browser: Browser,
+    voucher_number: str,
+    voucher_password: Secret,
+    key: str,
+    actor: Actor,
+    now: datetime,
+) -> Redeemed | Refusal:
+    """The same at a browser: into the card that is logged in there (`actor` its holder), the voucher proven here."""
+    voucher = Credentials(voucher_number, voucher_password)
+    return _redeem_at(db, vault, AtBrowser(browser, actor), OwnCard(card_id), voucher, key, now)
+
+
+@reruns
+def _redeem_at(
+    db: Database, vault: Vault, door: Door, shown: Shown, voucher: Credentials, key: str, now: datetime
+) -> Redeemed | Refusal:
+    asked = _fingerprint(vault, shown, voucher, door.caller)
+    scope = str(door.actor)
     first = _first_answer(db, scope, key, asked)
     if first is not None:
         return first
     for _ in range(MAX_TURNS):
-        target = proven.target(db, vault, switch=switch, credentials=credentials, caller=caller, now=now)
-        source = target if target.refusal else _voucher(db, vault, switch, voucher, caller, now, target.row)
+        target = proven.target(db, vault, door, shown, now)
+        source = target if target.refusal else _voucher(db, vault, door, voucher, now, target.row)
         if source.refusal is not None:
             # Used, perhaps, by this very request, which came twice at once.
             first = _first_answer(db, scope, key, asked)
             if first is None:
                 authentication.note_refusal(db, source.presented, source.row, source.refusal)
             return first or source.refusal
-        redeemed = _redeem(db, target, source, scope, key, asked)
+        redeemed = _redeem(db, door.actor, target, source, scope, key, asked)
         if redeemed is not None:
             return redeemed
     raise EngineUnavailable("busy")
@@ -88,25 +115,17 @@ def _first_answer(db: Database, scope: str, key: str, asked: bytes) -> Redeemed 
     return None if first is None else Redeemed(**first)
 
 
-def _fingerprint(vault: Vault, target: Credentials, voucher: Credentials, caller: str | None) -> bytes:
+def _fingerprint(vault: Vault, shown: Shown, voucher: Credentials, caller: str | None) -> bytes:
     """A keyed digest of what was asked, so that no password can be searched for in it."""
-    secrets = [
-        secret.value if secret else None for secret in (target.password, target.token, voucher.password)
-    ]
-    return vault.name("redeem", idempotency.canonical(target.number, voucher.number, caller, *secrets))
+    facts = idempotency.canonical(proven.facts_of(shown), proven.facts_of(voucher), caller)
+    return vault.name("redeem", facts)
 
 
 def _voucher(
-    db: Database,
-    vault: Vault,
-    switch: SwitchLike,
-    voucher: Credentials,
-    caller: str | None,
-    now: datetime,
-    target: Any,
+    db: Database, vault: Vault, door: Door, voucher: Credentials, now: datetime, target: Any
 ) -> Proven:
     """The voucher, proven and good for the card `target`."""
-    presented, row = proven.read(db, vault, switch=switch, credentials=voucher, caller=caller, now=now)
+    presented, row = door.read(db, vault, voucher, now)
     refusal = authentication.prove(db, vault, presented, row)
     if refusal is None:
         refusal = authentication.state_refusal(row, presented, inquiry=False)
@@ -125,11 +144,10 @@ def _voucher_reason(row: Any, target: Any) -> str | None:
 
 
 def _redeem(
-    db: Database, target: Proven, source: Proven, scope: str, key: str, asked: bytes
+    db: Database, actor: Actor, target: Proven, source: Proven, scope: str, key: str, asked: bytes
 ) -> Redeemed | None:
     """Move the value, if both cards still are as they were proven; None where they moved meanwhile."""
-    now, switch = target.presented.now, target.presented.switch
-    actor = Actor("switch", switch.id, switch.name)
+    now = target.presented.now
     with db.begin() as session:
         first = idempotency.claim(session, scope, key, asked, now)
         if first is not None:
@@ -162,7 +180,7 @@ def _redeem(
             ).balance_after
         _tell(session, card, paper, value, gift.amount, actor, now)
         reactivate(session, card, actor, now, target.presented.house.zone)
-        answer = Redeemed(value + gift.amount, balance, card.currency, gift.amount)
+        answer = Redeemed(value + gift.amount, balance, card.currency, gift.amount, payment_id)
         idempotency.keep(session, scope, key, asdict(answer))
         return answer
 
