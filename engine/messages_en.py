@@ -154,6 +154,8 @@ CARDS: Sentences = {
     "card_not_found": "There is no such card.",
     "account_not_found": "There is no such account, or it was closed.",
     "payment_not_found": "There is no such payment.",
+    "payment_not_owed": "Nothing of this payment waits to be put onto its card.",
+    "amount_out_of_range": "The amount must be between {low:amount} and {high:amount}.",
     "account_exhausted": "The account has not enough credit left. Deposit to it, or raise its limit, and try again.",
     "bad_filter": "What was searched for can't be read ({field}); search again.",
     "bad_cursor": "This page of the list can't be found again; begin at its first page.",

@@ -62,6 +62,9 @@ PERMISSIONS: dict[str, frozenset[str]] = {
         "card.adjust": _MONEY,
         "card.transfer": (ADMIN, OPERATOR, FINANCE, CARDHOLDER),
         "card.replace": _DESK,
+        # paid online
+        "checkout.begin": (CARDHOLDER,),
+        "checkout.credit": _MONEY,
         # many cards
         "bulk.lock": _RUN,
         "bulk.unlock": _RUN,

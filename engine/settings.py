@@ -15,8 +15,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from engine.errors import InvalidInput
-from engine.schema import Setting
+from engine.errors import InvalidInput, NotFound
+from engine.names import sought
+from engine.schema import Deck, Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Settings:
     """The operator's time zone: validity ends at the end of a day here, and days are reported in it."""
     home_country: str = ""
     """Country (ISO 3166, two letters) for callers and destinations that no access number places; empty: none."""
+    prices_deck: str = ""
+    """Name of the deck whose prices everybody may look up; empty: that of the newest batch of calling cards."""
     call_cap_s: int = 14_400
     """The longest a call may be granted."""
     slice_s: int = 600
@@ -86,6 +89,10 @@ class Settings:
     commands over many cards. Each is looked at by itself: who splits an amount stays under it, which the audit trail
     shows afterwards.
     """
+    online_least: int = 5
+    """The least whole units of currency that a cardholder can pay online at once."""
+    online_most: int = 100
+    """The most."""
     consent_hours: int = 24
     """A consent that was asked for must be given and used within so many hours."""
     totp_required: bool = False
@@ -118,6 +125,8 @@ RANGES = {
     "shred_days": (0, 3_650),
     "attempts_days": (1, 3_650),
     "work_days": (1, 3_650),
+    "online_least": (1, 1_000_000),
+    "online_most": (1, 1_000_000),
     "consent_recharge_over": (0, 1_000_000_000),
     "consent_hours": (1, 720),
 }
@@ -133,8 +142,15 @@ def load(session: Session) -> Settings:
 
 
 def put(session: Session, key: str, value: Any) -> None:
-    """Set one setting; None goes back to its default. Raises `InvalidInput` as `check` does."""
+    """Set one setting; None goes back to its default.
+
+    Raises `InvalidInput` as `check` does, and `NotFound` ("deck_not_found").
+    """
     check(key, value)
+    if key == "prices_deck" and value:
+        value = sought(value)
+        if session.scalar(select(Deck.id).where(Deck.name == value)) is None:
+            raise NotFound("deck_not_found", deck=value[:100])
     if value is None:
         session.execute(delete(Setting).where(Setting.key == key))
     else:

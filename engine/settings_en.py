@@ -14,7 +14,7 @@ class Words(NamedTuple):
 
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("General", ("zone", "home_country")),
+    ("General", ("zone", "home_country", "prices_deck")),
     (
         "Calls",
         (
@@ -48,6 +48,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "Secrets and second persons",
         ("shred_days", "consent_exports", "consent_recharge_over", "consent_hours", "totp_required"),
     ),
+    ("What cardholders pay online", ("online_least", "online_most")),
     ("After expiry, and what is kept", ("breakage", "attempts_days", "work_days")),
 )
 """The settings in the order they are shown, a heading over those that belong together."""
@@ -60,6 +61,11 @@ WORDS: dict[str, Words] = {
     ),
     "home_country": Words(
         "Home country", "", "Country (two letters) for numbers that no access number places; empty for none."
+    ),
+    "prices_deck": Words(
+        "Prices for everybody",
+        "",
+        "The rate deck whose prices anybody may look up; empty for that of the newest batch of calling cards.",
     ),
     "call_cap_s": Words("Longest call", "seconds", "The longest a call may last."),
     "slice_s": Words(
@@ -140,6 +146,16 @@ WORDS: dict[str, Words] = {
     "attempts_days": Words("Keep failed tries", "days", "How long failed tries are kept."),
     "work_days": Words(
         "Keep finished work", "days", "How long background work that is over, and runs of jobs, are kept."
+    ),
+    "online_least": Words(
+        "Least online payment",
+        "whole units of currency",
+        "The least that a cardholder can pay online at once, in the currency of the card.",
+    ),
+    "online_most": Words(
+        "Largest online payment",
+        "whole units of currency",
+        "The most that a cardholder can pay online at once, in the currency of the card.",
     ),
     "breakage": Words(
         "Write off after grace", "", "Write off what is left on a card when its grace has ended."

@@ -205,6 +205,7 @@ _PARTS = {
     "transfer": "{amount} moved to other cards",
     "voucher": "{amount} paid into another card",
     "adjustment": "{amount} taken off by correction",
+    "refund": "{amount} of online payments that went back to who paid them",
     "breakage": "{amount} written off after expiry",
     "discard": "{amount} written off as unused stock",
 }

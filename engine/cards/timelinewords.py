@@ -104,7 +104,7 @@ def _adjust(data: Data) -> Said:
     return said(f"Balance corrected {way} by {{amount}}.", amount=_money(data))
 
 
-_METHODS = {"auto": " by an auto-recharge rule", "reseller": " by its reseller"}
+_METHODS = {"auto": " by an auto-recharge rule", "reseller": " by its reseller", "online": " paid online"}
 
 
 def _recharge(data: Data) -> Said:
@@ -205,6 +205,11 @@ EVENTS: dict[str, Callable[[Data], Said]] = {
     "recharge": _recharge,
     "voucher": _voucher,
     "redeem": _moved("Redeemed: {amount} went to the card {card}.", "into"),
+    "refund": lambda data: said(
+        "{amount} of an online payment went back to who paid it; the card gave back {taken}.",
+        amount=_money(data),
+        taken=_money(data, "taken"),
+    ),
     "transfer_in": _moved("{amount} came from the card {card}.", "card"),
     "transfer_out": _moved("{amount} went to the card {card}.", "into"),
     "replaced": _replacement(

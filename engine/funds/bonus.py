@@ -25,7 +25,7 @@ from engine.people import audit
 from engine.permissions import command
 from engine.schema import BonusRule
 
-METHODS = ("operator", "voucher", "reseller", "auto")
+METHODS = ("operator", "voucher", "reseller", "auto", "online")
 """The ways to pay that a rule may count for: the `method` of a payment."""
 
 MOST_BP = 100_000

@@ -15,8 +15,9 @@ from engine.cards.names import actor_names
 from engine.db import Database
 from engine.errors import NotFound
 from engine.messages import sentence
+from engine.money import Money
 from engine.schema import Alarm
-from engine.telling import Fact, Said, Serial, Span, Typed, said
+from engine.telling import Fact, Said, Serial, Span, Typed, joined, said
 
 _UNKNOWN = (
     said("Something happened that a person should look at."),
@@ -28,7 +29,8 @@ _UNKNOWN = (
 class AlarmTold:
     """An alarm in words: what is the matter, and what to do. `to` and `key` name what it leads to.
 
-    `to`: a `switch`, `work`, `job`, `account`, `rule`, `card`, `attempts` or None; `key`: its number, name or serial.
+    `to`: a `switch`, `work`, `job`, `account`, `rule`, `card`, `attempts`, `payment` or None; `key`: its number, name or
+    serial.
     """
 
     alarm: AlarmView
@@ -51,7 +53,7 @@ def told(alarm: AlarmView) -> AlarmTold:
     if alarm.kind in ("guessing", "lock_storm"):
         to, key = "attempts", ""
     to = "rule" if to == "auto_recharge" else to
-    known = to in ("switch", "work", "job", "account", "rule", "card", "attempts")
+    known = to in ("switch", "work", "job", "account", "rule", "card", "attempts", "payment")
     return AlarmTold(alarm, matter, advice, to if known else None, key or None)
 
 
@@ -208,12 +210,38 @@ def _partitions(data: dict[str, Any], table: str) -> Words:
     )
 
 
+def _payment_not_credited(data: dict[str, Any], _: str) -> Words:
+    return (
+        said(
+            "{amount} were paid online for the card {card}, which could not take it.",
+            amount=Money(int(data["amount"]), str(data["currency"])),
+            card=_card(data["serial"]),
+        ),
+        joined(
+            Said(sentence(str(data["reason"]))),
+            said("Mend that and credit it again, or give the money back where it was paid."),
+        ),
+    )
+
+
+def _payment_unknown(data: dict[str, Any], _: str) -> Words:
+    return (
+        said(
+            "The payment service told of {amount} that nobody here asked for.",
+            amount=Money(int(data["amount"]), str(data["currency"])),
+        ),
+        said("See there who paid it and for what, and give it back."),
+    )
+
+
 TOLD: dict[str, Callable[[dict[str, Any], str], Words]] = {
     "lost_calls": _lost_calls,
     "guessing": _guessing,
     "lock_storm": _lock_storm,
     "account_exhausted": _account_exhausted,
     "auto_recharge_failed": _auto_recharge_failed,
+    "payment_not_credited": _payment_not_credited,
+    "payment_unknown": _payment_unknown,
     "job_failed": _job_failed,
     "job_hung": _job_hung,
     "work_failed": _work_failed,

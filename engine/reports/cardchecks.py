@@ -36,6 +36,7 @@ _ACCOUNTS = """
         WHEN 'recharge' THEN CASE WHEN account LIKE 'funding:%%' OR account LIKE 'reseller:%%' THEN account
             ELSE 'sales' END
         WHEN 'usage' THEN 'usage' WHEN 'correction' THEN 'usage' WHEN 'overrun' THEN 'overrun_loss'
+        WHEN 'refund' THEN CASE WHEN account = 'bonus' THEN 'bonus' ELSE 'sales' END
         WHEN 'voucher' THEN 'transfer' WHEN 'transfer' THEN 'transfer' WHEN 'adjustment' THEN 'adjustment'
         WHEN 'fee' THEN 'fees' WHEN 'breakage' THEN 'breakage' END
 """

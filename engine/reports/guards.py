@@ -17,6 +17,7 @@ IMMUTABLE = (
     "card_transfer",
     "stock_move",
     "charge_run",
+    "refund",
 )
 """Tables whose rows the database itself must refuse to change."""
 

@@ -154,6 +154,31 @@ _VOUCHERS = """
     GROUP BY c.id, c.balance HAVING count(*) > 1 OR c.balance <> 0
 """
 
+_REFUNDS = """
+    SELECT coalesce(told.card_id, posted.card_id) AS card_id, reference, coalesce(told.taken, 0) AS taken,
+        coalesce(told.bonus_taken, 0) AS bonus_taken, coalesce(posted.taken, 0) AS posted_taken,
+        coalesce(posted.bonus_taken, 0) AS posted_bonus
+    FROM (SELECT card_id, 'refund:' || id AS reference, taken, bonus_taken FROM refund) told FULL JOIN (
+        SELECT card_id, reference, -sum(amount) FILTER (WHERE account = 'sales') AS taken,
+            -sum(amount) FILTER (WHERE account = 'bonus') AS bonus_taken
+        FROM ledger_entry WHERE kind = 'refund' GROUP BY card_id, reference
+    ) posted USING (reference)
+    WHERE coalesce(told.taken, 0) <> coalesce(posted.taken, 0)
+        OR coalesce(told.bonus_taken, 0) <> coalesce(posted.bonus_taken, 0)
+        OR told.card_id IS DISTINCT FROM coalesce(posted.card_id, told.card_id)
+"""
+
+# An online payment is that of one checkout, with its amount, and what went back of it is what the checkout says.
+_CHECKOUTS = """
+    SELECT coalesce(p.card_id, k.card_id) AS card_id, p.id AS payment_id, k.ref, p.amount, k.amount AS asked,
+        coalesce(r.amount, 0) AS refunded, k.refunded AS told
+    FROM (SELECT * FROM payment WHERE method = 'online') p
+    FULL JOIN (SELECT * FROM checkout WHERE payment_id IS NOT NULL) k ON k.payment_id = p.id
+    LEFT JOIN (SELECT payment_id, sum(amount) AS amount FROM refund GROUP BY payment_id) r ON r.payment_id = p.id
+    WHERE p.amount IS DISTINCT FROM k.amount OR p.card_id IS DISTINCT FROM k.card_id
+        OR coalesce(r.amount, 0) IS DISTINCT FROM k.refunded
+"""
+
 MONEY_CHECKS = (
     Check(
         "payments",
@@ -167,6 +192,24 @@ MONEY_CHECKS = (
                 if row.account != row.posted_account
                 else "."
             )
+        ),
+    ),
+    Check(
+        "refunds",
+        "card",
+        _REFUNDS,
+        lambda row: (
+            f"{row.reference} took back {money(row.taken)} and {money(row.bonus_taken)} of a bonus; "
+            f"the ledger says {money(row.posted_taken)} and {money(row.posted_bonus)}."
+        ),
+    ),
+    Check(
+        "checkouts",
+        "card",
+        _CHECKOUTS,
+        lambda row: (
+            f"The online payment {row.payment_id or row.ref} of {money(row.amount or 0)} does not fit what was asked: "
+            f"{money(row.asked or 0)}, of which {money(row.told or 0)} went back."
         ),
     ),
     Check(

@@ -39,7 +39,7 @@ from engine.reports.moneyfilter import (
 )
 from engine.schema import Account, AutoRechargeRule, Batch, BonusRule, Card, Payment, Reseller
 
-METHODS = ("operator", "voucher", "auto", "reseller")
+METHODS = ("operator", "voucher", "auto", "reseller", "online")
 FIELDS = (
     *("method", "serial", "batch", "reseller", "account", "who", "at_from", "at_to"),
     *("amount_from", "amount_to", "currency"),

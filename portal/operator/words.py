@@ -31,6 +31,7 @@ ENTRY_KINDS = {
     "adjustment": "Adjustment",
     "fee": "Fee",
     "breakage": "Written off after expiry",
+    "refund": "Online payment given back",
 }
 CALL_FLAGS = {
     "duration_capped": (

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select, text
 
 from engine import alarms, permissions, work
-from engine.actor import Actor
+from engine.actor import SYSTEM, Actor
 from engine.bulk import runs
 from engine.bulk.orders import BulkOrder, Listed
 from engine.calls import access_numbers, destinations, ending, reviews, trial
@@ -26,7 +26,7 @@ from engine.calls.deckcosts import set_buy_deck
 from engine.calls.decks import find_deck, import_deck, version_in_force
 from engine.cards import binding, lifecycle
 from engine.db import Database
-from engine.funds import accounts, autorules, bonus, recharges, replacements, transfers
+from engine.funds import accounts, autorules, bonus, checkouts, recharges, replacements, transfers
 from engine.people import (
     alarmdesk,
     auditchain,
@@ -690,6 +690,26 @@ def _replace(w: World) -> Act:
     return lambda actor, key: replacements.replace_card(
         w.db, old_id=old.id, new_id=new.id, reason="torn", actor=actor, now=AFTER
     )
+
+
+@scene("checkout.begin")
+def _begin_checkout(w: World) -> Act:
+    card = w.cards[0]
+    return lambda actor, key: checkouts.begin(
+        w.db, card_id=card.id, amount=USD("10"), language="en", key=key, actor=actor, now=AFTER
+    )
+
+
+@scene("checkout.credit")
+def _credit_checkout(w: World) -> Act:
+    card = w.cards[0]
+    begun = checkouts.begin(
+        w.db, card_id=card.id, amount=USD("10"), language="en", key="c", actor=SYSTEM, now=NOW
+    )
+    lifecycle.lock(w.db, card_id=card.id, reason="lost", actor=OPERATOR, now=NOW)
+    checkouts.paid(w.db, begun.ref, provider_ref="cs_1", amount=USD("10"), currency="USD", now=NOW)
+    lifecycle.unlock(w.db, w.vault, card_id=card.id, actor=OPERATOR, now=NOW)
+    return lambda actor, key: checkouts.credit(w.db, ref=begun.ref, actor=actor, now=AFTER)
 
 
 # --- resellers and their stock ---

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from engine.actor import Actor
+from engine.actor import SYSTEM, Actor
 from engine.calls.sweep import sweep
 from engine.cards import lifecycle
 from engine.db import Database
-from engine.funds import autorecharge, ledger
+from engine.funds import autorecharge, checkouts, ledger
 from engine.funds.accounts import deposit, open_account
 from engine.funds.autorules import add_rule, enrol
+from engine.funds.bonus import add_rule as add_bonus
+from engine.funds.bonus import disable_rule as disable_bonus
 from engine.funds.recharges import adjust, recharge
 from engine.funds.replacements import replace_card
 from engine.funds.transfers import transfer
@@ -103,6 +105,7 @@ def rich(db: Database, busy: list[TestCard], vault: Vault) -> list[TestCard]:
         )
     lifecycle.damage(db, card_id=void.id, reason="Discarded", **by)
     _resold(db, vault)
+    _paid_online(db, source)
     return cards
 
 
@@ -117,6 +120,18 @@ def _resold(db: Database, vault: Vault) -> None:
     till = Actor("reseller", 9, "Clerk", "clerk", shop.id)
     resale.activate(db, Range(first.id, last.id), till, NOW)
     resale.give_back(db, Range(last.id, last.id), till, NOW)
+
+
+def _paid_online(db: Database, card: TestCard) -> None:
+    """A payment with a bonus, of which a part went back."""
+    by: dict[str, Any] = {"actor": OPERATOR, "now": NOW}
+    rule = add_bonus(db, name="Online", currency="USD", percent_bp=1_000, methods=["online"], **by)
+    begun = checkouts.begin(
+        db, card_id=card.id, amount=USD("10"), language="en", key="online", actor=SYSTEM, now=NOW
+    )
+    checkouts.paid(db, begun.ref, provider_ref="cs_1", amount=USD("10"), currency="USD", now=NOW)
+    checkouts.refunded(db, begun.ref, USD("4"), NOW)
+    disable_bonus(db, rule_id=rule.id, **by)
 
 
 def test_right_books_are_called_right(db: Database, busy: list[TestCard]) -> None:
@@ -264,6 +279,12 @@ BROKEN_DOCUMENTS: dict[str, Breakage] = {
         "runs",
         "UPDATE ledger_entry SET reference = 'run:1' WHERE kind = 'transfer' AND card_id = {source}",
     ),
+    "what went back vanished": ("refunds", "DELETE FROM refund"),
+    "more went back than the document says": ("refunds", "UPDATE refund SET taken = taken - 1"),
+    "of a bonus less was taken than it says": ("refunds", "UPDATE refund SET bonus_taken = bonus_taken + 1"),
+    "an online payment nobody asked for": ("checkouts", "DELETE FROM checkout"),
+    "less was asked for than was paid": ("checkouts", "UPDATE checkout SET amount = amount - 1"),
+    "more went back than the service told": ("checkouts", "UPDATE checkout SET refunded = refunded - 1"),
     "a transfer vanished": ("transfers", "DELETE FROM card_transfer WHERE kind = 'transfer'"),
     "a transfer of another size": ("transfers", "UPDATE card_transfer SET amount = amount + 1"),
     "a transfer to another card": (

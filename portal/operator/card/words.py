@@ -73,6 +73,7 @@ SPENDING = {
     "voucher": "Paid into another card",
     "adjustment": "Corrections",
     "breakage": "Written off after expiry",
+    "refund": "Online payments given back",
     "discard": "Written off as unused stock",
 }
 ACCOUNTS = {

@@ -174,6 +174,7 @@ def alarm_link(alarm: AlarmTold) -> tuple[str, str] | None:
     fixed = {
         "switch": ("/calls/flagged", "See the flagged calls"),
         "rule": ("/settings/auto-recharge", "See the rules"),
+        "payment": ("/money/online", "See the online payments"),
         "attempts": ("/calls/refused", "See the refused tries"),
     }
     if alarm.alarm.kind == "partitions":

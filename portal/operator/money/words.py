@@ -14,6 +14,7 @@ METHODS = {
     "voucher": "Voucher",
     "auto": "Automatic",
     "reseller": "By a reseller",
+    "online": "Paid online",
 }
 """The ways a card is paid for."""
 KINDS = {**ENTRY_KINDS, "discard": "Written off as unused stock"}

@@ -17,6 +17,8 @@ ACTS: dict[str, tuple[str, str]] = {
     "card.unbind": ("take a phone off {}", "took a phone off {}"),
     "card.recharge": ("recharge {}", "recharged {}"),
     "card.adjust": ("correct the balance of {}", "corrected the balance of {}"),
+    "checkout.begin": ("begin an online payment for {}", "began an online payment for {}"),
+    "checkout.credit": ("put an online payment onto {}", "put an online payment onto {}"),
     "card.transfer": ("move money from {} to another", "moved money from {} to another"),
     "card.replace": ("replace {}", "replaced {}"),
     "trial.call": ("make a trial call with {}", "made a trial call with {}"),
