@@ -52,6 +52,16 @@ SETTINGS = (
     Setting("CARDTONE_TRUSTED_PROXIES", "", "addresses or networks whose X-Forwarded-For counts, by comma"),
     Setting("CARDTONE_LOG_LEVEL", "info", "debug, info, warning or error"),
     Setting(
+        "CARDTONE_PUBLIC_URL", "", "address at which people reach the portal, such as https://cards.example"
+    ),
+    Setting(
+        "CARDTONE_STRIPE_SECRET_KEY", "", "key of Stripe; with it and the next, cardholders can pay online"
+    ),
+    Setting("CARDTONE_STRIPE_SECRET_KEY_FILE", "", "file with that key"),
+    Setting("CARDTONE_STRIPE_WEBHOOK_SECRET", "", "secret that signs Stripe's messages to /api/stripe"),
+    Setting("CARDTONE_STRIPE_WEBHOOK_SECRET_FILE", "", "file with that secret"),
+    Setting("CARDTONE_STRIPE_API", "", "address of a stand-in for Stripe's own, to try it without money"),
+    Setting(
         "CARDTONE_PEPPER", "", "key of the card passwords' digests; without it, keys/pepper-N in the home"
     ),
     Setting("CARDTONE_PEPPER_FILE", "", "file with that key"),
@@ -93,6 +103,10 @@ class Config:
     trusted_proxies: tuple[str, ...] = ()
     log_level: str = "info"
     key_settings: Mapping[str, str] = field(default_factory=dict, repr=False)
+    public_url: str = ""
+    stripe_secret_key: str = field(default="", repr=False)
+    stripe_webhook_secret: str = field(default="", repr=False)
+    stripe_api: str = ""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:
@@ -114,10 +128,18 @@ class Config:
             threads=_whole(values, "CARDTONE_THREADS", 1, 256),
             trusted_proxies=_networks(values, "CARDTONE_TRUSTED_PROXIES"),
             log_level=_one_of(values, "CARDTONE_LOG_LEVEL", _LOG_LEVELS),
+            public_url=_web_address(values, "CARDTONE_PUBLIC_URL"),
+            stripe_secret_key=_secret(values, "CARDTONE_STRIPE_SECRET_KEY"),
+            stripe_webhook_secret=_secret(values, "CARDTONE_STRIPE_WEBHOOK_SECRET"),
+            stripe_api=_web_address(values, "CARDTONE_STRIPE_API"),
             key_settings={
                 name: value for name, value in values.items() if value and name.startswith(_KEY_SETTINGS)
             },
         )
+        if bool(config.stripe_secret_key) != bool(config.stripe_webhook_secret):
+            raise InstallationError(
+                "CARDTONE_STRIPE_SECRET_KEY and CARDTONE_STRIPE_WEBHOOK_SECRET are needed both, or none of them."
+            )
         if config.production and not config.database_url:
             raise InstallationError(
                 "CARDTONE_DATABASE_URL is not set; production needs a database of its own."
@@ -292,6 +314,24 @@ def _whole(values: Mapping[str, str], name: str, low: int, high: int) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
         raise InstallationError(f"{name} must be a number from {low} to {high}, not {value}.")
     return int(value)
+
+
+def _secret(values: Mapping[str, str], name: str) -> str:
+    """A secret as it is given, or as the file holds it that `NAME_FILE` names."""
+    path = values[f"{name}_FILE"]
+    if values[name] or not path:
+        return values[name]
+    try:
+        return Path(path).read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise InstallationError(f"{name}_FILE names {path}, which cannot be read.") from None
+
+
+def _web_address(values: Mapping[str, str], name: str) -> str:
+    value = values[name].rstrip("/")
+    if value and not re.fullmatch(r"https?://[^\s/?#@]+", value):
+        raise InstallationError(f"{name} must be an address such as https://cards.example, not {value}.")
+    return value
 
 
 def _networks(values: Mapping[str, str], name: str) -> tuple[str, ...]:

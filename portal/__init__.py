@@ -11,6 +11,7 @@ assets.py         static files that browsers may keep
 speech.py         in whose words an error is told
 operator/         the console
 cardholder/       the cardholder's pages
+checkout.py       payments by Stripe
 switch_api/       what switches call
 """
 
@@ -26,6 +27,7 @@ from engine.vault import Vault
 from portal import (
     assets,
     cardholder,
+    checkout,
     errors,
     formats,
     installation,
@@ -64,6 +66,7 @@ def create_app(config: Config | None = None) -> Flask:
     errors.init_app(app)
     theme.init_app(app)
     cardholder.init_app(app)
+    checkout.init_app(app)
     operator.init_app(app)
     switch_api.init_app(app)
     app.jinja_env.globals.update(current_user=current_user, told_notices=notices.notices)

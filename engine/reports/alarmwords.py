@@ -29,8 +29,8 @@ _UNKNOWN = (
 class AlarmTold:
     """An alarm in words: what is the matter, and what to do. `to` and `key` name what it leads to.
 
-    `to`: a `switch`, `work`, `job`, `account`, `rule`, `card`, `attempts`, `payment` or None; `key`: its number, name or
-    serial.
+    `to`: a `switch`, `work`, `job`, `account`, `rule`, `card`, `attempts`, `payment` or None; `key`: its number, name
+    or serial.
     """
 
     alarm: AlarmView

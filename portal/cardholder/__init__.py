@@ -17,10 +17,10 @@ from types import SimpleNamespace
 from flask import Flask
 
 from portal import speech
-from portal.cardholder import entry, formats, home, languages, soon, standing, words
+from portal.cardholder import entry, formats, home, languages, online, recharge, soon, standing, words
 from portal.cardholder.door import holder, logged_in, own_card
 
-__all__ = ["entry", "home", "init_app", "soon"]
+__all__ = ["entry", "home", "init_app", "online", "recharge", "soon"]
 
 
 def init_app(app: Flask) -> None:

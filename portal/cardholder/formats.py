@@ -42,6 +42,11 @@ def money(micros: int, currency: str) -> str:
     return numbers.format_currency(value, currency, locale=language(), decimal_quantization=False)
 
 
+def amount(micros: int) -> str:
+    """An amount without its currency."""
+    return numbers.format_decimal(Decimal(micros) / MICROS, locale=language(), decimal_quantization=False)
+
+
 def number(value: int) -> str:
     """A whole number."""
     return numbers.format_decimal(value, locale=language())

@@ -10,7 +10,6 @@ from portal.cardholder.door import holder, open_to_all
 PAGES = {
     "manifest": "/manifest.webmanifest",
     "prices": "/prices",
-    "recharge": "/recharge",
     "calls": "/calls",
     "money": "/money",
     "phones": "/phones",

@@ -47,6 +47,7 @@ SENTENCES: dict[str, LazyString] = {
     "too_large": lazy_gettext("This amount is too large."),
     "amount_too_small": lazy_gettext("The amount must be more than zero."),
     "amount_too_large": lazy_gettext("This amount is too large."),
+    "amount_out_of_range": lazy_gettext("Choose an amount between %(low)s and %(high)s."),
     "same_card": lazy_gettext(
         "This is the card that you are logged in with. Type the number of another one."
     ),
@@ -78,9 +79,11 @@ def _facts(error: EngineError | Refusal | str) -> tuple[str, dict[str, Any]]:
         seconds = error.retry_after_s
         return error.reason, {} if seconds is None else {"wait": formats.span(seconds)}
     if isinstance(error, EngineError):
-        return error.code, {name: _shown(value) for name, value in error.data.items()}
+        return error.code, {name: _shown(name, value) for name, value in error.data.items()}
     return error, {}
 
 
-def _shown(value: Any) -> Any:
-    return formats.number(value) if type(value) is int else value
+def _shown(name: str, value: Any) -> Any:
+    if type(value) is not int:
+        return value
+    return formats.amount(value) if name in ("low", "high") else formats.number(value)

@@ -1,4 +1,4 @@
-"""Online payments: credited once however often and in whatever order the service tells of them; nothing is forgotten."""
+"""Online payments: credited once however often and in whatever order the service tells of them, none forgotten."""
 
 from __future__ import annotations
 
