@@ -58,7 +58,7 @@ SETTINGS = (
         "CARDTONE_STRIPE_SECRET_KEY", "", "key of Stripe; with it and the next, cardholders can pay online"
     ),
     Setting("CARDTONE_STRIPE_SECRET_KEY_FILE", "", "file with that key"),
-    Setting("CARDTONE_STRIPE_WEBHOOK_SECRET", "", "secret that signs Stripe's messages to /api/stripe"),
+    Setting("CARDTONE_STRIPE_WEBHOOK_SECRET", "", "secret that signs Stripe's messages to /webhooks/stripe"),
     Setting("CARDTONE_STRIPE_WEBHOOK_SECRET_FILE", "", "file with that secret"),
     Setting("CARDTONE_STRIPE_API", "", "address of a stand-in for Stripe's own, to try it without money"),
     Setting(

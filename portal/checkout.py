@@ -37,8 +37,8 @@ class PaymentUnavailable(Exception):
 
 
 def init_app(app: Flask) -> None:
-    """Take Stripe's messages at `/api/stripe`."""
-    app.add_url_rule("/api/stripe", "stripe_message", take_message, methods=["POST"])
+    """Take Stripe's messages at `/webhooks/stripe`."""
+    app.add_url_rule("/webhooks/stripe", "stripe_message", take_message, methods=["POST"])
     app.jinja_env.globals["can_pay_online"] = can_pay_online
 
 

@@ -93,8 +93,13 @@ def init_app(app: Flask, *, secure: bool) -> None:
 
 
 def is_api(path: str) -> bool:
-    """Whether a path belongs to the machines' doors, which have keys and their own errors."""
+    """Whether a path belongs to the switches' door, which has keys and its own errors."""
     return path.startswith("/api/") or path in ("/healthz", "/readyz")
+
+
+def is_machines(path: str) -> bool:
+    """Whether no browser asks there: what comes has a key or a signature instead of a page's token."""
+    return is_api(path) or path.startswith("/webhooks/")
 
 
 def takes_files(view: V) -> V:
@@ -108,7 +113,7 @@ def guard_writes() -> None:
     # Before the form is read, which the token is a part of.
     if getattr(current_app.view_functions.get(request.endpoint or ""), "takes_files", False):
         request.max_content_length = MAX_FILE_BYTES
-    if request.method in SAFE_METHODS or request.endpoint is None or is_api(request.path):
+    if request.method in SAFE_METHODS or request.endpoint is None or is_machines(request.path):
         return
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise CSRFError("The write came from another site.")
@@ -117,7 +122,7 @@ def guard_writes() -> None:
 
 def refuse_what_nobody_types() -> None:
     """Answer 400 to control characters in addresses and forms: no page could show them, and no field means them."""
-    if is_api(request.path):
+    if is_machines(request.path):
         return
     for values in (request.args, request.form):
         for _, text in values.items(multi=True):

@@ -129,6 +129,15 @@ def find(db: Database, card_id: int, ref: str) -> CheckoutView:
         return _view(row)
 
 
+def find_any(db: Database, ref: str) -> CheckoutView:
+    """A payment of any card, for the operator. Raises `NotFound` as `find`."""
+    with db.begin() as session:
+        row = session.scalar(select(Checkout).where(Checkout.ref == ref))
+        if row is None:
+            raise NotFound("payment_not_found")
+        return _view(row)
+
+
 @reruns
 def paid(
     db: Database, ref: str, *, provider_ref: str, amount: int, currency: str, now: datetime

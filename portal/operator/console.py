@@ -58,6 +58,7 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Payments", "/money"),
             ("Ledger", "/money/ledger"),
             ("Accounts", "/money/accounts"),
+            ("Online", "/money/online"),
             ("Reports", "/money/reports"),
         ),
     ),

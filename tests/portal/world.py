@@ -16,13 +16,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 
 from engine import alarms, uploads, work
-from engine.actor import CONSOLE, Actor
+from engine.actor import CONSOLE, SYSTEM, Actor
 from engine.bulk import runs
 from engine.bulk.orders import BulkOrder, Listed
 from engine.calls import destinations, trial
 from engine.cards import binding, lifecycle, searchcopy
 from engine.db import Database
-from engine.funds import accounts, autorules, bonus, recharges
+from engine.funds import accounts, autorules, bonus, checkouts, recharges
 from engine.people import consents, resellerpeople, resellers, sessions, staff, views
 from engine.permissions import STAFF_ROLES
 from engine.reports import buckets, callexports, exports, replays
@@ -125,6 +125,7 @@ def build(db: Database, vault: Vault) -> World:
             "rule_id": rule,
             "bonus_id": gift,
             "payment_id": 1,
+            "/money/online/ref": _paid_online(db, cards[4]),
             "report": "traffic",
             "reseller_id": shop,
             "staff_id": people["support"].id,
@@ -247,6 +248,16 @@ def _money(db: Database, cards: list[TestCard]) -> tuple[int, int, int]:
         now=NOW,
     )
     return made.id, rule.id, gift.id
+
+
+def _paid_online(db: Database, card: TestCard) -> str:
+    """A payment that its card could not take when it came."""
+    begun = checkouts.begin(
+        db, card_id=card.id, amount=USD("10"), language="en", key="online", actor=SYSTEM, now=NOW
+    )
+    lifecycle.lock(db, card_id=card.id, reason=f"Lost {MARK}", actor=OPERATOR, now=NOW)
+    checkouts.paid(db, begun.ref, provider_ref="cs_1", amount=USD("10"), currency="USD", now=NOW)
+    return begun.ref
 
 
 def _session(db: Database, realm: str, subject_id: int) -> str:

@@ -11,12 +11,23 @@ reports.py       the pages of the reports and their files
 books.py         the self-check of the books
 autorecharge.py  rules of auto-recharge, and the cards enrolled in them
 bonus.py         bonus rules
+online.py        what cardholders paid online
 words.py         kinds and ways in words
 """
 
 from __future__ import annotations
 
-from portal.operator.money import accounts, autorecharge, bonus, books, ledger, payments, reports, words
+from portal.operator.money import (
+    accounts,
+    autorecharge,
+    bonus,
+    books,
+    ledger,
+    online,
+    payments,
+    reports,
+    words,
+)
 from portal.operator.money.words import init_app
 
 __all__ = [
@@ -26,6 +37,7 @@ __all__ = [
     "books",
     "init_app",
     "ledger",
+    "online",
     "payments",
     "reports",
     "words",

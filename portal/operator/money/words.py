@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
+from engine.messages import sentence
 from portal.formats import MINUS, amount, count, duration
 from portal.operator.calls.refused import REASONS
 from portal.operator.card.words import ACCOUNTS, DOORS
@@ -51,6 +52,7 @@ def init_app(app: Flask) -> None:
         figure=figure,
         method=lambda method: METHODS.get(method, method),
         percent_bp=percent_bp,
+        told_reason=sentence,
     )
 
 

@@ -173,6 +173,7 @@ NOUNS = {
     "call": "a call",
     "card": "a card",
     "cards": "cards",
+    "checkout": "an online payment",
     "consent": "a consent",
     "deck": "a rate deck",
     "destination_group": "a destination group",
@@ -198,7 +199,7 @@ SECTIONS = (
         "Rates, calls and access numbers",
         ("deck", "destination_group", "destination_rules", "access_number", "call"),
     ),
-    ("Money", ("account", "bonus_rule", "auto_recharge")),
+    ("Money", ("checkout", "account", "bonus_rule", "auto_recharge")),
     ("Resellers", ("reseller", "reseller_person")),
     (
         "People, rules and machines",
