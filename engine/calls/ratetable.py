@@ -6,7 +6,7 @@ prefixes have none that holds, a shorter one serves. A table never changes once 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, time
 from typing import TypeAlias
@@ -190,6 +190,15 @@ class RateTable:
 
     def __len__(self) -> int:
         return self._size
+
+    def candidates(self) -> Iterator[tuple[DeckRate, ...]]:
+        """The rates of each prefix, in the order in which they are taken."""
+        for hit in self._by_prefix.values():
+            yield (hit,) if isinstance(hit, DeckRate) else hit
+
+    def holding(self, candidates: Iterable[DeckRate], at: datetime) -> DeckRate | None:
+        """The first of these rates that is in force at `at`; None where none is."""
+        return next((one for one in candidates if self._why_not(one, at) is None), None)
 
     def find(self, destination: str, at: datetime) -> DeckRate | None:
         """The rate in force at `at` (an aware time) for a destination in E.164 digits; None where there is none."""

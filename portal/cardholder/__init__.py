@@ -7,6 +7,12 @@ words.py       every refusal in plain words
 forms.py       numbers as people type them
 entry.py       log in, log out, help
 home.py        what is on the card
+prices.py      what calls cost
+lists.py       calls, recharges and fees, and their files
+callwords.py   each charge and movement in sentences
+papers.py      those files: CSV and PDF
+recharge.py    by voucher and from another card, with receipts
+online.py      by Stripe Checkout
 standing.py    how a card stands, in sentences
 """
 
@@ -17,10 +23,23 @@ from types import SimpleNamespace
 from flask import Flask
 
 from portal import speech
-from portal.cardholder import entry, formats, home, languages, online, recharge, soon, standing, words
+from portal.cardholder import (
+    callwords,
+    entry,
+    formats,
+    home,
+    languages,
+    lists,
+    online,
+    prices,
+    recharge,
+    soon,
+    standing,
+    words,
+)
 from portal.cardholder.door import holder, logged_in, own_card
 
-__all__ = ["entry", "home", "init_app", "online", "recharge", "soon"]
+__all__ = ["entry", "home", "init_app", "lists", "online", "prices", "recharge", "soon"]
 
 
 def init_app(app: Flask) -> None:
@@ -31,6 +50,15 @@ def init_app(app: Flask) -> None:
     speech.speaks(holder.name, words.sentence)
     app.jinja_env.globals.setdefault("brand", _plain_brand)
     app.jinja_env.globals.update(card_logged_in=logged_in, own_card=own_card)
+    app.jinja_env.globals.update(
+        explained=callwords.explained,
+        movement=callwords.movement,
+        country_name=prices.country,
+        price_headline=prices.headline,
+        price_per_minute=prices.per_minute,
+        price_notes=prices.price_notes,
+        price_bought=prices.bought,
+    )
     app.register_blueprint(holder)
 
 

@@ -9,9 +9,6 @@ from portal.cardholder.door import holder, open_to_all
 
 PAGES = {
     "manifest": "/manifest.webmanifest",
-    "prices": "/prices",
-    "calls": "/calls",
-    "money": "/money",
     "phones": "/phones",
     "security": "/security",
 }

@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 from phonenumbers import SUPPORTED_REGIONS
 
 from engine import settings
+from engine.calls.decks import deck_list
 from engine.people.policy import set_setting
 from engine.reports.currencies import currencies
 from engine.settings import DEFAULTS, RANGES
@@ -94,6 +95,11 @@ def _form(key: str) -> type[CommandForm]:
         elif key == "home_country":
             value = ChoiceField(
                 words.label, choices=[("", "none"), *((code, code) for code in sorted(SUPPORTED_REGIONS))]
+            )
+        elif key == "prices_deck":
+            names = [deck.name for deck in deck_list(db(), now())]
+            value = ChoiceField(
+                words.label, choices=[("", "that of the newest batch"), *((name, name) for name in names)]
             )
         else:
             low, high = RANGES[key]
