@@ -78,6 +78,10 @@ class Settings:
     """Days for which failed tries are kept."""
     work_days: int = 30
     """Days for which background work that is over, and runs of jobs, are kept."""
+    online_least: int = 5
+    """The least whole units of currency that a cardholder can pay online at once."""
+    online_most: int = 100
+    """The most."""
     breakage: bool = False
     """What is left on a released card is written off when its grace has ended."""
     consent_exports: bool = False
@@ -89,10 +93,6 @@ class Settings:
     commands over many cards. Each is looked at by itself: who splits an amount stays under it, which the audit trail
     shows afterwards.
     """
-    online_least: int = 5
-    """The least whole units of currency that a cardholder can pay online at once."""
-    online_most: int = 100
-    """The most."""
     consent_hours: int = 24
     """A consent that was asked for must be given and used within so many hours."""
     totp_required: bool = False

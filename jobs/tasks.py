@@ -17,7 +17,7 @@ from engine import alarms, jobruns, limits
 from engine.actor import SYSTEM
 from engine.bulk import export
 from engine.calls.sweep import sweep
-from engine.cards import expiry, lifecycle, searchcopy, tokens
+from engine.cards import expiry, lifecycle, phones, searchcopy, tokens
 from engine.cards.serials import card_id_of
 from engine.db import Database
 from engine.errors import Refused
@@ -294,8 +294,11 @@ def shred_batches(db: Database, clock: Clock) -> dict[str, Any]:
 
 
 def prune_tokens(db: Database, clock: Clock) -> dict[str, Any]:
-    """Delete card tokens that are dead."""
-    return {"deleted": _until_none(lambda: tokens.prune(db, clock()))}
+    """Delete card tokens that are dead, and phones that waited for their first call in vain."""
+    return {
+        "deleted": _until_none(lambda: tokens.prune(db, clock())),
+        "phones": phones.prune(db, clock()),
+    }
 
 
 def prune_failures(db: Database, clock: Clock) -> dict[str, Any]:

@@ -173,6 +173,7 @@ def void(act: Act) -> None:
         "UPDATE binding SET pinless = false WHERE card_id = ANY(CAST(:ids AS bigint[])) AND pinless",
         ids=act.changed,
     )
+    act.run("DELETE FROM pending_binding WHERE card_id = ANY(CAST(:ids AS bigint[]))", ids=act.changed)
     log_out(act)
 
 

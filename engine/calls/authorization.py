@@ -22,6 +22,7 @@ from engine.calls.rating import Rate, charge, max_seconds, with_fees
 from engine.cards import authentication
 from engine.cards.access import Credentials, Presented, SwitchLike, read_card
 from engine.cards.serials import serial_of
+from engine.cards.speeddials import meant
 from engine.db import Database, reruns
 from engine.errors import Conflict, EngineUnavailable
 from engine.house import Access, House
@@ -90,7 +91,7 @@ def authorize(
             # A token that a lock has killed meanwhile still proves a repetition of the call it opened.
             first = live.find(db, switch, call_ref, now)
             if first is not None and first.live and first.token == token_digest(credentials.token.value):
-                return _first_answer(presented, first.card_id, asked, first)
+                return _first_answer(db, presented, first.card_id, asked, first)
         refusal = authentication.prove(db, vault, presented, row)
         if refusal is not None:
             authentication.note_refusal(db, presented, row, refusal, destination)
@@ -103,7 +104,7 @@ def authorize(
         # Refused, changed since it was read, or a call_ref that is known: it may be a repetition.
         first = live.find(db, switch, call_ref, now)
         if first is not None:
-            return _first_answer(presented, row.id, asked, first)
+            return _first_answer(db, presented, row.id, asked, first)
         if isinstance(judged, Refusal):
             authentication.note_refusal(db, presented, row, judged, destination)
             return judged
@@ -152,7 +153,7 @@ def plan(db: Database, presented: Presented, row: Any, destination: str, *, one_
     serial = serial_of(row.id)
     if row.live_calls >= row.concurrency:
         return Refusal("too_many_calls", serial=serial)
-    target = parse_destination(destination, presented.access.country)
+    target = parse_destination(meant(db, row.id, destination), presented.access.country)
     if target is None:
         return Refusal("destination_invalid", serial=serial)
     house = presented.house
@@ -231,9 +232,9 @@ def _open(db: Database, presented: Presented, row: Any, plan: Plan, asked: _Aske
     )
 
 
-def _first_answer(presented: Presented, card_id: int, asked: _Asked, first: Any) -> Authorized:
+def _first_answer(db: Database, presented: Presented, card_id: int, asked: _Asked, first: Any) -> Authorized:
     """What the first authorize with this call_ref answered. Raises `Conflict` where the facts were others."""
-    target = parse_destination(asked.destination, presented.access.country)
+    target = parse_destination(meant(db, card_id, asked.destination), presented.access.country)
     facts = (
         card_id,
         presented.caller,

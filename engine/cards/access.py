@@ -175,6 +175,9 @@ _FACTS = """
         THEN (SELECT count(*) FROM binding WHERE card_id = c.id) ELSE 0 END AS bound,
     (b.binding <> 'none' OR b.pinless)
         AND EXISTS (SELECT 1 FROM binding WHERE card_id = c.id AND caller = %(caller)s) AS caller_bound,
+    (b.binding <> 'none' OR b.pinless) AND EXISTS (
+        SELECT 1 FROM pending_binding WHERE card_id = c.id AND caller = %(caller)s AND expires_at > %(now)s
+    ) AS caller_waits,
     (SELECT revision FROM settings_head WHERE id = 1) AS revision
 """
 _NUMBER = re.compile(r"[0-9]{1,32}", re.ASCII)

@@ -133,8 +133,8 @@ def _lifts_lock(row: Any, presented: Presented) -> bool:
 
 
 def binding_refusal(row: Any, presented: Presented) -> Refusal | None:
-    """What the card's binding forbids this caller."""
-    if row.binding == "none" or row.caller_bound:
+    """What the card's binding forbids this caller; one that its holder registered and that waits is let through."""
+    if row.binding == "none" or row.caller_bound or row.caller_waits:
         return None
     if presented.caller is None:
         return Refusal("caller_required", serial=serial_of(row.id))
@@ -153,6 +153,7 @@ def _rooms(row: Any) -> int:
 def admit(db: Database, presented: Presented, row: Any) -> Refusal | None:
     """What the first right password from here changes: the caller binds, validity starts, a lock by failures goes.
 
+    A caller that its holder registered binds where a switch that is trusted says that it calls.
     A browser starts no validity.
 
     One transaction, and none at all where there is nothing to change, as for most calls. Returns a refusal, and
@@ -160,13 +161,16 @@ def admit(db: Database, presented: Presented, row: Any) -> Refusal | None:
     """
     starts = presented.asker.voice and row.first_used_at is None and row.first_use == "authentication"
     lifts = row.locked_at is not None
-    binds = presented.caller is not None and not row.caller_bound and row.bound < _rooms(row)
+    settles = _settles(presented, row)
+    binds = not settles and presented.caller is not None and not row.caller_bound and row.bound < _rooms(row)
     source = presented.asker.source if presented.credentials.how == NUMBER else ""
     knows = bool(source) and not row.source_known
-    if not (starts or lifts or binds or knows):
+    if not (starts or lifts or settles or binds or knows):
         return None
     with db.begin() as session:
         session.execute(text("SELECT id FROM card WHERE id = :id FOR NO KEY UPDATE"), {"id": row.id})
+        if settles and not _settle(session, presented, row) and row.binding != "none":
+            return Refusal("caller_not_bound", serial=serial_of(row.id))
         if binds and not _bind(session, presented, row) and row.binding != "none":
             return Refusal("caller_not_bound", serial=serial_of(row.id))
         if lifts and not _lift_lock(session, row.id, presented.now):
@@ -177,6 +181,53 @@ def admit(db: Database, presented: Presented, row: Any) -> Refusal | None:
         if knows:
             _know(session, row.id, source, presented.now)
     return None
+
+
+def _settles(presented: Presented, row: Any) -> bool:
+    """Whether this try proves that a phone which waits is in the hand of who knows the card's password."""
+    return bool(row.caller_waits and presented.credentials.how == NUMBER and presented.switch.trusted_callers)
+
+
+def _settle(session: Session, presented: Presented, row: Any) -> bool:
+    """Bind a caller that waited, PINless where it was to be; False where its holder or staff changed that meanwhile."""
+    values = {"id": row.id, "caller": presented.caller, "now": presented.now, "actor": presented.asker.name}
+    waited = session.execute(_WAITED, values).one_or_none()
+    if waited is None:
+        return session.execute(_IS_BOUND, values).one_or_none() is not None
+    for pinless in (True, False):
+        if pinless and not (waited.pinless and row.batch_pinless):
+            continue
+        bound = session.execute(_SETTLE, {**values, "pinless": pinless, "most": max(1, row.max_bound)}).all()
+        if bound:
+            add_event(
+                session,
+                row.id,
+                presented.now,
+                "bind",
+                presented.asker.name,
+                caller=presented.caller,
+                pinless=pinless,
+            )
+            return True
+    return session.execute(_IS_BOUND, values).one_or_none() is not None
+
+
+_WAITED = text(
+    "DELETE FROM pending_binding WHERE card_id = :id AND caller = :caller AND expires_at > :now RETURNING pinless"
+)
+_IS_BOUND = text("SELECT 1 FROM binding WHERE card_id = :id AND caller = :caller")
+# PINless for one card at a time: where another has it, the caller binds without.
+_SETTLE = text(
+    """
+    INSERT INTO binding (card_id, caller, pinless, created_at, created_by)
+    SELECT :id, CAST(:caller AS varchar), CAST(:pinless AS boolean), CAST(:now AS timestamptz), CAST(:actor AS varchar)
+    WHERE (SELECT count(*) FROM binding WHERE card_id = :id AND caller <> :caller) < :most
+        AND NOT (CAST(:pinless AS boolean) AND EXISTS (
+            SELECT 1 FROM binding WHERE caller = :caller AND pinless AND card_id <> :id))
+    ON CONFLICT (card_id, caller) DO UPDATE SET pinless = excluded.pinless, created_by = excluded.created_by
+    RETURNING card_id
+    """
+)
 
 
 def _know(session: Session, card_id: int, source: str, now: datetime) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from engine import idempotency, limits, settings
@@ -26,7 +26,7 @@ from engine.errors import Conflict, InvalidInput, NotFound, Refused
 from engine.house import zone_of
 from engine.people import audit
 from engine.permissions import command
-from engine.schema import Batch, Binding, Card, KnownSource
+from engine.schema import Batch, Binding, Card, KnownSource, PendingBinding
 from engine.vault import Secret, Vault
 
 MOST_DAYS = 36_500
@@ -233,6 +233,7 @@ def void(session: Session, card: Card, actor: Actor, now: datetime, why: str) ->
     card.damaged_at, card.damaged_by, card.damage_reason = now, str(actor), why
     for binding in session.scalars(select(Binding).where(Binding.card_id == card.id)):
         binding.pinless = False
+    session.execute(delete(PendingBinding).where(PendingBinding.card_id == card.id))
     log_out(session, card.id)
     session.flush()
 

@@ -189,6 +189,10 @@ def _expire(data: Data) -> Said:
     return said("Expired: its validity lasted until {until}.", until=_instant(data["expires_at"]))
 
 
+def _phone(sentence: str) -> Callable[[Data], Said]:
+    return lambda data: said(sentence, caller=Phone(str(data["caller"])))
+
+
 EVENTS: dict[str, Callable[[Data], Said]] = {
     "first_use": _plain("Used for the first time."),
     "lock": _lock,
@@ -201,6 +205,21 @@ EVENTS: dict[str, Callable[[Data], Said]] = {
     "reset_password": _plain("Given a new password; the old one works nowhere any more."),
     "bind": _bind,
     "unbind": _unbind,
+    "add_phone": _phone("Its holder registered the phone {caller}; it is bound by its first call."),
+    "remove_phone": _phone("Its holder took the phone {caller} off."),
+    "set_pinless": lambda data: said(
+        "Its holder wants the phone {caller} to be enough without number and password."
+        if data.get("pinless")
+        else "Its holder wants number and password to be asked on the phone {caller}.",
+        caller=Phone(str(data["caller"])),
+    ),
+    "set_speed_dial": lambda data: said(
+        "Its holder dials {slot} for {to}.", slot=Typed(str(data["slot"])), to=Phone(str(data["to"]))
+    ),
+    "remove_speed_dial": lambda data: said(
+        "Its holder cleared the short number {slot}.", slot=Typed(str(data["slot"]))
+    ),
+    "change_password": _plain("Its holder chose a new password; the old one works nowhere any more."),
     "adjust": _adjust,
     "recharge": _recharge,
     "voucher": _voucher,

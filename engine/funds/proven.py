@@ -96,7 +96,7 @@ class AtBrowser:
 
     def _own(self, conn: Any, db: Database, shown: OwnCard, now: datetime) -> tuple[Presented, Any]:
         rules = house.current(db)
-        asked = {"card_id": shown.card_id, "caller": None, "source": self.browser.source}
+        asked = {"card_id": shown.card_id, "caller": None, "source": self.browser.source, "now": now}
         row = _OWN.one(conn, asked)
         if row is None:
             raise NotFound("card_not_found")

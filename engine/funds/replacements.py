@@ -111,6 +111,7 @@ def replace_card(
             check_room(new.balance, amount)
             move(session, "replace", old_id, new_id, amount, actor, now, reason=why)
             _follow(session, new_id)
+        _move_dials(session, old_id, new_id)
         _move_memberships(session, old_id, new_id, now)
         audit.record(
             session,
@@ -214,6 +215,18 @@ def _move_callers(session: Session, old: Card, new: Card, batch: Batch, actor: A
             session.add(Binding(card_id=new.id, created_at=now, created_by=str(actor), **bound))
             add_event(session, new.id, now, "bind", str(actor), **bound)
     return moved
+
+
+def _move_dials(session: Session, old_id: int, new_id: int) -> None:
+    """The old card's short numbers go on with the new one, but where that has its own."""
+    session.execute(
+        text(
+            "INSERT INTO speed_dial (card_id, slot, destination, name, created_at)"
+            " SELECT :new, slot, destination, name, created_at FROM speed_dial WHERE card_id = :old"
+            " ON CONFLICT DO NOTHING"
+        ),
+        {"old": old_id, "new": new_id},
+    )
 
 
 def _move_memberships(session: Session, old_id: int, new_id: int, now: datetime) -> None:

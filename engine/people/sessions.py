@@ -171,10 +171,15 @@ def close_own(
     with db.begin() as session:
         if ref is not None:
             return close_by_ref(session, realm, subject_id, ref)
-        others = delete(WebSession).where(WebSession.realm == realm, WebSession.subject_id == subject_id)
-        if kept is not None:
-            others = others.where(WebSession.digest != token_digest(kept.value))
-        return _deleted(session.execute(others))
+        return close_others(session, realm, subject_id, kept)
+
+
+def close_others(session: Session, realm: str, subject_id: int, kept: Secret | None) -> int:
+    """End every session of somebody but the one of the token `kept`, in the caller's transaction; returns how many."""
+    others = delete(WebSession).where(WebSession.realm == realm, WebSession.subject_id == subject_id)
+    if kept is not None:
+        others = others.where(WebSession.digest != token_digest(kept.value))
+    return _deleted(session.execute(others))
 
 
 def prune(db: Database, now: datetime) -> int:

@@ -13,6 +13,8 @@ callwords.py   each charge and movement in sentences
 papers.py      those files: CSV and PDF
 recharge.py    by voucher and from another card, with receipts
 online.py      by Stripe Checkout
+phones.py      phones that are registered, and short numbers
+security.py    password, a lost card, log-ins
 standing.py    how a card stands, in sentences
 """
 
@@ -31,15 +33,17 @@ from portal.cardholder import (
     languages,
     lists,
     online,
+    phones,
     prices,
     recharge,
+    security,
     soon,
     standing,
     words,
 )
 from portal.cardholder.door import holder, logged_in, own_card
 
-__all__ = ["entry", "home", "init_app", "lists", "online", "prices", "recharge", "soon"]
+__all__ = ["entry", "home", "init_app", "lists", "online", "phones", "prices", "recharge", "security", "soon"]
 
 
 def init_app(app: Flask) -> None:

@@ -9,8 +9,6 @@ from portal.cardholder.door import holder, open_to_all
 
 PAGES = {
     "manifest": "/manifest.webmanifest",
-    "phones": "/phones",
-    "security": "/security",
 }
 
 

@@ -54,6 +54,24 @@ SENTENCES: dict[str, LazyString] = {
     "too_long": lazy_gettext("That is too long."),
     "control_character": lazy_gettext("There is a character in it that can't be used. Type it again."),
     "invisible_character": lazy_gettext("There is a character in it that can't be used. Type it again."),
+    # phones, short numbers, passwords
+    "bad_caller": lazy_gettext(
+        "This is not a telephone number. Type it with the country code, such as +880 1712 345678."
+    ),
+    "binding_off": lazy_gettext("This card can be used from every phone. None needs to be registered."),
+    "binding_full": lazy_gettext("No more than %(high)s phones can be registered. Remove one first."),
+    "phone_known": lazy_gettext("This phone is registered already."),
+    "phone_not_found": lazy_gettext("This phone is not registered any more."),
+    "pinless_off": lazy_gettext("This card always asks for its number and password."),
+    "pinless_elsewhere": lazy_gettext("This phone calls without a password with another card already."),
+    "slot_out_of_range": lazy_gettext("A short number is from %(low)s to %(high)s."),
+    "password_not_digits": lazy_gettext("Type digits only."),
+    "password_length": lazy_gettext("The password must have %(length)s digits."),
+    "password_easy": lazy_gettext("This is too easy to guess. Choose other digits."),
+    "password_same": lazy_gettext("This is your present password. Choose another one."),
+    "name_too_long": lazy_gettext("That is too long."),
+    "bad_date": lazy_gettext("There is no such day."),
+    "range_backwards": lazy_gettext("The second day is before the first."),
     # what came between
     "key_reused": lazy_gettext("This form was sent before with other values. Load the page again."),
     "busy": lazy_gettext("Too much is going on with this card at this moment. Try again."),
@@ -71,7 +89,7 @@ def sentence(error: EngineError | Refusal | str) -> str:
     """The sentence for an error, a refusal or a bare code; one for all where the code has none of its own."""
     code, facts = _facts(error)
     template = SENTENCES.get(code) or SENTENCES["nothing_said"]
-    return str(template) % {"wait": _("a little"), **facts}
+    return str(template) % {"wait": _("a little"), "length": _length(facts), **facts}
 
 
 def _facts(error: EngineError | Refusal | str) -> tuple[str, dict[str, Any]]:
@@ -81,6 +99,11 @@ def _facts(error: EngineError | Refusal | str) -> tuple[str, dict[str, Any]]:
     if isinstance(error, EngineError):
         return error.code, {name: _shown(name, value) for name, value in error.data.items()}
     return error, {}
+
+
+def _length(facts: dict[str, Any]) -> str:
+    low, high = facts.get("low"), facts.get("high")
+    return str(low) if low == high else _("%(low)s to %(high)s", low=low, high=high)
 
 
 def _shown(name: str, value: Any) -> Any:

@@ -24,7 +24,8 @@ from engine.calls import access_numbers, destinations, ending, reviews, trial
 from engine.calls.deckchange import PriceChange, change_deck
 from engine.calls.deckcosts import set_buy_deck
 from engine.calls.decks import find_deck, import_deck, version_in_force
-from engine.cards import binding, lifecycle
+from engine.cards import binding, lifecycle, passwords, phones, speeddials
+from engine.cards.access import Browser
 from engine.db import Database
 from engine.funds import accounts, autorules, bonus, checkouts, recharges, replacements, transfers
 from engine.people import (
@@ -44,7 +45,7 @@ from engine.schema import Card, Cdr, SwitchKey, Totp, WebSession
 from engine.stock import batches, custody, export, handover, imports, resale, shredding, templates
 from engine.stock.batches import BatchOrder
 from engine.stock.forms import Form
-from engine.vault import Vault
+from engine.vault import Secret, Vault
 from tests import scenes
 from tests.scenes import NOW, OPERATOR, USD, Line, TestCard
 
@@ -195,6 +196,67 @@ def _unbind(w: World) -> Act:
     card_id = w.card_id
     binding.bind(w.db, card_id=card_id, caller=CALLER, actor=OPERATOR, now=NOW)
     return lambda actor, key: binding.unbind(w.db, card_id=card_id, caller=CALLER, actor=actor, now=AFTER)
+
+
+@scene("card.add_phone")
+def _add_phone(w: World) -> Act:
+    card_id = w.card_id
+    return lambda actor, key: phones.add_phone(w.db, card_id=card_id, caller=CALLER, actor=actor, now=AFTER)
+
+
+@scene("card.remove_phone")
+def _remove_phone(w: World) -> Act:
+    card_id = w.card_id
+    binding.bind(w.db, card_id=card_id, caller=CALLER, actor=OPERATOR, now=NOW)
+    return lambda actor, key: phones.remove_phone(
+        w.db, card_id=card_id, caller=CALLER, actor=actor, now=AFTER
+    )
+
+
+@scene("card.set_pinless")
+def _set_pinless(w: World) -> Act:
+    card_id = w.card_id
+    with w.db.begin() as session:
+        session.execute(text("UPDATE batch SET pinless = true"))
+    binding.bind(w.db, card_id=card_id, caller=CALLER, actor=OPERATOR, now=NOW)
+    return lambda actor, key: phones.set_pinless(
+        w.db, card_id=card_id, caller=CALLER, pinless=True, actor=actor, now=AFTER
+    )
+
+
+@scene("card.set_speed_dial")
+def _set_speed_dial(w: World) -> Act:
+    card_id = w.card_id
+    return lambda actor, key: speeddials.set_speed_dial(
+        w.db, card_id=card_id, slot=1, destination="+8801712345678", name="Mother", actor=actor, now=AFTER
+    )
+
+
+@scene("card.remove_speed_dial")
+def _remove_speed_dial(w: World) -> Act:
+    card_id = w.card_id
+    speeddials.set_speed_dial(
+        w.db, card_id=card_id, slot=1, destination="+8801712345678", actor=SYSTEM, now=NOW
+    )
+    return lambda actor, key: speeddials.remove_speed_dial(
+        w.db, card_id=card_id, slot=1, actor=actor, now=AFTER
+    )
+
+
+@scene("card.change_password")
+def _change_password(w: World) -> Act:
+    card = w.cards[0]
+    return lambda actor, key: passwords.change_password(
+        w.db,
+        w.vault,
+        card_id=card.id,
+        present=Secret(card.password),
+        chosen=Secret("83620475"),
+        browser=Browser("192.0.2.1", "b" * 32),
+        key=key,
+        actor=actor,
+        now=AFTER,
+    )
 
 
 @scene("card.recharge")

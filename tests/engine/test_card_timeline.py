@@ -109,7 +109,7 @@ def test_acts_on_cards_that_leave_only_an_audit_row_have_a_sentence_there() -> N
 DATA = {
     "days": 3, "before": 1, "calls": 2, "caller": "447700900123", "amount": 1, "currency": "USD", "into": "1",
     "card": "2", "by": "", "voucher": "3", "switch": "gw", "seconds": 5, "charged": 2, "deck": "D", "rules": "R",
-    "rule": "A", "reseller": 4,
+    "rule": "A", "reseller": 4, "slot": 7, "to": "8801712345678",
 }  # fmt: skip
 
 

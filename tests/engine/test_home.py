@@ -223,6 +223,14 @@ def test_every_kind_of_alarm_is_told_in_words(db: Database) -> None:
         "job_hung": ("job:verify", {"since": NOW.isoformat(), "minutes": 9}),
         "work_failed": ("work:9", {"work": "bulk", "error": "unavailable: It broke."}),
         "books": ("x card:10000000017", {"code": "x", "about": "card:10000000017", "detail": "It is off."}),
+        "payment_not_credited": (
+            "payment:pay_1",
+            {"amount": 5_000_000, "currency": "USD", "serial": "10000000017", "reason": "expired"},
+        ),
+        "payment_unknown": (
+            "payment:pi_1",
+            {"amount": 5_000_000, "currency": "USD", "checkout": "pay_1"},
+        ),
         "partitions": ("table:cdr", {"months_ahead": 1}),
     }
     assert raised.keys() == alarmwords.TOLD.keys()
@@ -246,5 +254,6 @@ def test_the_words_know_every_alarm_that_is_raised() -> None:
         for path in (root / folder).rglob("*.py"):
             source = path.read_text()
             found |= set(re.findall(r'raise_alarm\(\s*session,\s*"(\w+)"', source))
+            found |= set(re.findall(r'^ALARM = "(\w+)"', source, re.MULTILINE))
             found |= set(re.findall(r'self\.alarm\(\s*db, "(\w+)"', source))
     assert found == alarmwords.TOLD.keys()

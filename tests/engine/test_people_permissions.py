@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from engine.actor import Actor
-from engine.cards import binding, lifecycle
+from engine.cards import lifecycle, phones, speeddials
 from engine.db import Database
 from engine.errors import Forbidden, NotFound
 from engine.funds import transfers
@@ -29,6 +29,8 @@ ARGUED = {
     "bulk.runs.confirm": "calls the command of its verb, bulk.lock and the like",
     "calls.settlement.settle": "a step of the switch's end of a call and of the command call.end",
     "stock.shredding.shred_due": "the timetable's, by the rule of the house",
+    "funds.vouchers.redeem_own": "counts what was guessed, then the command card.redeem",
+    "funds.transfers.transfer_into_own": "counts what was guessed, then the command card.transfer",
     "people.staff.ensure_first": "the supervisor's, on a machine where there is nobody yet to ask",
     "people.upkeep.reset_password": "a step of staff.reset_password and of reseller_person.reset_password",
     "calls.decks.import_sample": "calls the command deck.import",
@@ -154,8 +156,9 @@ def test_a_holder_reaches_their_own_card_and_no_other(db: Database, vault: Vault
     by: dict[str, Any] = {"actor": holder, "now": NOW}
     acts: list[Callable[[], object]] = [
         lambda: lifecycle.lock(db, card_id=other.id, reason="x", **by),
-        lambda: binding.bind(db, card_id=other.id, caller="491711234567", **by),
-        lambda: binding.unbind(db, card_id=other.id, caller="491711234567", **by),
+        lambda: phones.add_phone(db, card_id=other.id, caller="491711234567", **by),
+        lambda: phones.remove_phone(db, card_id=other.id, caller="491711234567", **by),
+        lambda: speeddials.remove_speed_dial(db, card_id=other.id, slot=1, **by),
         lambda: transfers.transfer(db, from_id=other.id, to_id=mine.id, **by),
         lambda: lifecycle.lock(db, card_id=other.id, reason="x", actor=Actor("cardholder"), now=NOW),
     ]

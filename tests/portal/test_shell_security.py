@@ -23,7 +23,7 @@ def _mutating(app: Flask) -> list[str]:
     return sorted(
         str(rule)
         for rule in app.url_map.iter_rules()
-        if not security.is_api(rule.rule)
+        if not security.is_machines(rule.rule)
         and not rule.arguments
         and (rule.methods or set()) - set(security.SAFE_METHODS)
     )
