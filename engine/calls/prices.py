@@ -7,8 +7,8 @@ up. What access numbers charge on top is not in them.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import select
@@ -63,13 +63,17 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class PriceLine:
-    """A destination with its price; `dearest` where its numbers differ. `barred`: the card can't call it."""
+    """A destination with its price; `dearest` where its numbers differ. `barred`: the card can't call it.
+
+    `also`: the other destinations of the answer that cost the same.
+    """
 
     name: str
     prefix: str
     price: Price
     dearest: Price | None = None
     barred: bool = False
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,20 +264,28 @@ def _answer(
     digits: str | None = None,
     choices: tuple[str, ...] = (),
 ) -> Prices:
-    shown = listed[:MOST_LINES]
-    spending = asking.spending if asking.card is not None else _worth(shown)
+    spending = asking.spending if asking.card is not None else _worth(listed)
+    lines = _together(_line(asking, one, spending) for one in listed)
     return Prices(
         found,
         typed,
         country,
         digits,
-        tuple(_line(asking, one, spending) for one in shown),
-        len(listed) - len(shown),
+        tuple(lines[:MOST_LINES]),
+        len(lines[MOST_LINES:]),
         choices,
         asking.currency,
         spending,
         asking.card is not None,
     )
+
+
+def _together(lines: Iterable[PriceLine]) -> list[PriceLine]:
+    """What costs the same as one line, which has the name of the first."""
+    alike: dict[tuple[Price, Price | None, bool], list[PriceLine]] = {}
+    for line in lines:
+        alike.setdefault((line.price, line.dearest, line.barred), []).append(line)
+    return [replace(same[0], also=tuple(one.name for one in same[1:])) for same in alike.values()]
 
 
 def _worth(listed: Sequence[Listed]) -> int:

@@ -54,7 +54,6 @@ class MoneyForm(FlaskForm):
             ("in", lazy_gettext("Came onto the card")),
             ("out", lazy_gettext("Went from the card")),
         ],
-        required=False,
     )
 
 

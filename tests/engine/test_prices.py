@@ -191,6 +191,14 @@ def test_numbers_of_one_name_that_differ_are_told_from_the_cheapest_to_the_deare
     assert (mobile.price.price_per_minute, mobile.dearest.price_per_minute) == (USD("0.03"), USD("0.05"))
 
 
+def test_destinations_that_cost_the_same_are_told_together(db: Database, vault: Vault) -> None:
+    same = "880,Bangladesh,0.03,0,1,1\n88017,Bangladesh mobile,0.05,0,1,1\n88018,Bangladesh Robi,0.03,0,1,1\n"
+    scenes.deck(db, f"prefix,destination,price,connect fee,first increment,increment\n{same}")
+    scenes.card(db, vault)
+    told = [(line.name, line.also) for line in _asked(db, "Bangladesh").lines]
+    assert told == [("Bangladesh", ("Bangladesh Robi",)), ("Bangladesh mobile", ())]
+
+
 def test_without_a_card_a_round_amount_is_spent(db: Database, card: TestCard) -> None:
     found = _asked(db, "India")
     assert (found.spending, found.own, found.currency) == (USD("10"), False, "USD")
