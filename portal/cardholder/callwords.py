@@ -72,7 +72,7 @@ def _fees(call: OwnCall) -> list[str]:
 def movement(entry: OwnEntry) -> str:
     """What a movement of money was."""
     titles = {
-        "opening": _("Money on the new card"),
+        "opening": _("The first balance of the card"),
         "recharge": _("Recharge"),
         "online": _("Paid online"),
         "automatic": _("Automatic recharge"),

@@ -81,7 +81,7 @@ def counted(first: int, step: int) -> str:
     if first == step:
         return _("counted in steps of %(step)s", step=formats.span(step))
     return _(
-        "the first %(first)s always count, then steps of %(step)s",
+        "at least %(first)s count, then steps of %(step)s",
         first=formats.span(first),
         step=formats.span(step),
     )
