@@ -30,6 +30,7 @@ from engine.schema import (
     Deck,
     DestinationRules,
     KnownSource,
+    PendingBinding,
     Replacement,
     Reseller,
     SettingsHead,
@@ -61,6 +62,14 @@ class BoundCaller:
     pinless: bool
     since: datetime
     actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingCaller:
+    """A caller that the card's holder registered; its first call binds it, where it comes before `until`."""
+
+    caller: str
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,7 @@ class CardPage:
     pinless: bool
     bound: tuple[str, ...]
     bindings: tuple[BoundCaller, ...]
+    waiting: tuple[WaitingCaller, ...]
     post_call_fee: int
     maintenance_fee: int
     maintenance_days: int | None
@@ -199,6 +209,7 @@ def card_page(
             "bindings": tuple(
                 BoundCaller(one.caller, one.pinless, one.created_at, names[one.created_by]) for one in bound
             ),
+            "waiting": _waiting(session, card_id, now, [one.caller for one in bound]),
             "live": lines.live_calls(session, card_id) if live else (),
             **_around(session, card_id),
             **(_lists(session, card_id, calls_before, entries_before) if lists else _NO_LISTS),
@@ -314,6 +325,19 @@ def _lists(
         "entries": entries,
         "older_entries": older_entries,
     }
+
+
+def _waiting(session: Session, card_id: int, now: datetime, bound: list[str]) -> tuple[WaitingCaller, ...]:
+    waiting = session.scalars(
+        select(PendingBinding)
+        .where(
+            PendingBinding.card_id == card_id,
+            PendingBinding.expires_at > now,
+            PendingBinding.caller.not_in(bound),
+        )
+        .order_by(PendingBinding.created_at, PendingBinding.caller)
+    )
+    return tuple(WaitingCaller(one.caller, one.expires_at) for one in waiting)
 
 
 def _around(session: Session, card_id: int) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
+from engine.actor import Actor
+from engine.cards import phones
 from engine.cards.queries import PAGE, card_page, find_cards
 from engine.cards.serials import serial_of
 from engine.db import Database
@@ -185,6 +187,13 @@ def test_bound_phones_are_shown(visitor: Visitor, db: Database, vault: Vault) ->
             Binding(card_id=card.id, caller="447700900123", created_at=scenes.NOW, created_by="system")
         )
     assert "one registered phone +447700900123" in why(visitor, card)
+    holder = Actor("cardholder", card.id, card.serial)
+    with db.begin() as session:
+        session.execute(delete(Binding))
+    phones.add_phone(db, card_id=card.id, caller="+447700900456", actor=holder, now=scenes.NOW)
+    assert "+447700900456, registered by its holder; waits for a call until 21 Nov 2026, 12:00" in why(
+        visitor, card
+    )
 
 
 # Calls and ledger
