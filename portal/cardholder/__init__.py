@@ -14,6 +14,7 @@ papers.py      those files: CSV and PDF
 recharge.py    by voucher and from another card, with receipts
 online.py      by Stripe Checkout
 phones.py      phones that are registered, and short numbers
+install.py     the installed copy: manifest, icons, worker, the page without a connection
 security.py    password, a lost card, log-ins
 standing.py    how a card stands, in sentences
 """
@@ -30,6 +31,7 @@ from portal.cardholder import (
     entry,
     formats,
     home,
+    install,
     languages,
     lists,
     online,
@@ -37,13 +39,23 @@ from portal.cardholder import (
     prices,
     recharge,
     security,
-    soon,
     standing,
     words,
 )
 from portal.cardholder.door import holder, logged_in, own_card
 
-__all__ = ["entry", "home", "init_app", "lists", "online", "phones", "prices", "recharge", "security", "soon"]
+__all__ = [
+    "entry",
+    "home",
+    "init_app",
+    "install",
+    "lists",
+    "online",
+    "phones",
+    "prices",
+    "recharge",
+    "security",
+]
 
 
 def init_app(app: Flask) -> None:
@@ -70,6 +82,7 @@ def _plain_brand() -> SimpleNamespace:
     return SimpleNamespace(
         id=None,
         name="Cardtone",
+        colour=None,
         css_url=None,
         logo_url=None,
         help_phone=None,

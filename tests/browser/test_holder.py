@@ -159,3 +159,29 @@ def test_every_page_with_letters_of_twice_the_size_in_both_themes(
         assert_accessible(page)
         page.evaluate("document.documentElement.style.fontSize = '200%'")
         assert_fits(page)
+
+
+def test_without_a_connection_a_page_says_so(open_page: Callable[..., Page], card: TestCard) -> None:
+    page = open_page(viewport=PHONE)
+    enter(page, card)
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    page.context.set_offline(True)
+    page.goto("/card/calls")
+    expect(page.get_by_role("heading", name="No connection")).to_be_visible()
+    expect(page.locator("a[href='tel:+18005550100']")).to_be_visible()
+    look(page)
+    page.context.set_offline(False)
+    page.get_by_role("link", name="Try again").click()
+    expect(page.get_by_role("heading", name="Balance", exact=True)).to_be_visible()
+
+
+def test_a_first_page_is_light(open_page: Callable[..., Page], card: TestCard) -> None:
+    page = open_page(viewport=PHONE)
+    wire = page.context.new_cdp_session(page)
+    wire.send("Network.enable")
+    sizes: list[int] = []
+    wire.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    page.goto("/card/log-in", wait_until="networkidle")
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    assert 4 < len(sizes) < 20
+    assert sum(sizes) < 60_000, sizes
