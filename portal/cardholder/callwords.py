@@ -49,7 +49,7 @@ def _price(call: OwnCall) -> list[str]:
     ]
     if call.access_per_minute:
         extra = formats.money(call.access_per_minute, call.currency)
-        told.append(_("Of the price, %(extra)s a minute are for the number that you called.", extra=extra))
+        told.append(_("Of the price, %(extra)s a minute is for the access number.", extra=extra))
     return told
 
 
@@ -59,7 +59,7 @@ def _fees(call: OwnCall) -> list[str]:
         told.append(_("The connection costs %(fee)s.", fee=formats.money(call.connect_fee, call.currency)))
     if call.access_per_call:
         fee = formats.money(call.access_per_call, call.currency)
-        told.append(_("The number that you called costs %(fee)s a call.", fee=fee))
+        told.append(_("The access number costs %(fee)s a call.", fee=fee))
     if call.post_call_fee:
         fee = formats.money(call.post_call_fee, call.currency)
         told.append(_("A fee of %(fee)s is taken after each call.", fee=fee))
