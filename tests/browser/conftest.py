@@ -65,7 +65,7 @@ def site(db: Database, keys: Keys, tmp_path: Path) -> Iterator[Site]:
         here = installation.installation()
     here.clock = clock = Clock()
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield Site(f"http://127.0.0.1:{server.server_port}", clock)
     server.shutdown()

@@ -47,7 +47,7 @@ def served(clones: Clones, keys: Keys, tmp_path_factory: pytest.TempPathFactory)
     """The house on a port of this machine."""
     with house(clones, keys, tmp_path_factory.mktemp("home")) as made:
         server = make_server("127.0.0.1", 0, made.app, threaded=True)
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield Served(made, f"http://127.0.0.1:{server.server_port}", _paths(made))
         server.shutdown()
