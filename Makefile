@@ -4,9 +4,13 @@
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
-PYTEST := $(BIN)/python -m pytest -n 3
+PYTEST := $(BIN)/python -m pytest -n 3 --dist worksteal
+TOGETHER := $(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: run demo test prove lint bench setup browser vendor pins clean
+# Hundreds of processes start in the tests; none of them should have to compile what another one has compiled.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: run demo test prove ready lint types style bench setup browser vendor pins clean
 
 run: .venv/.runtime
 	@$(BIN)/cardtone up
@@ -18,19 +22,33 @@ demo: .venv/.runtime
 
 DEMO_HOME := demo-home
 
-test: setup browser lint
+test: ready
 	@$(PYTEST)
 
 # The counts as they were meant, not the ones that fit a coffee break.
-prove: setup browser lint
+prove: ready
 	@CARDTONE_PROVE=1 $(PYTEST)
 
+# All that comes before the tests, two things at a time.
+ready:
+	@$(TOGETHER) browser setup
+	@$(TOGETHER) types style
+
 lint: .venv/.dev
+	@$(TOGETHER) types style
+
+types: .venv/.dev
+	@$(BIN)/mypy
+
+# Reading the tests here, once, compiles them for all the processes that run them.
+style: .venv/.dev
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy
 	@$(BIN)/djlint --lint --quiet portal/templates
+	@$(BIN)/python -m compileall -q cli demo engine jobs portal
 	@$(BIN)/python -m pytest -q tests/test_architecture.py
+	@mkdir -p build
+	@$(BIN)/python -m pytest -qq --collect-only >build/collected || { cat build/collected; exit 1; }
 
 bench: .venv/.runtime
 	@$(BIN)/python -m bench
@@ -48,6 +66,7 @@ browser:
 	@echo "Installing Cardtone into .venv"
 	@$(PIP) --require-hashes -r constraints/runtime.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
+	@sh tools/setup.sh paper
 	@touch $@
 
 .venv/.dev: constraints/dev.txt .venv/.runtime
