@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from flask import Flask
@@ -15,6 +16,7 @@ from engine import alarms
 from engine.cards import lifecycle
 from engine.db import Database
 from engine.vault import Vault
+from portal import checkout, installation
 from portal.checkout import micros_of, smallest_units
 from tests import scenes
 from tests.portal import fakestripe
@@ -32,13 +34,19 @@ def stripe() -> Iterator[FakeStripe]:
 
 @pytest.fixture
 def app(make_app: Callable[..., Flask], stripe: FakeStripe) -> Flask:
-    return make_app(
-        anew=True,
+    made = make_app()
+    with made.app_context():
+        here = installation.installation()
+    here.config = replace(
+        here.config,
         stripe_secret_key=fakestripe.KEY,
         stripe_webhook_secret=fakestripe.SECRET,
         stripe_api=stripe.url,
         public_url="https://cards.example",
     )
+    # The app is shared: its client would ask the Stripe of the test before.
+    made.extensions.pop(checkout._EXTENSION, None)
+    return made
 
 
 @pytest.fixture
@@ -128,7 +136,7 @@ def test_an_amount_that_can_not_be_paid_is_said(holder: Holder, stripe: FakeStri
 def test_without_keys_there_is_no_paying_online(
     make_app: Callable[..., Flask], cards: list[TestCard]
 ) -> None:
-    holder = holder_of(make_app(anew=True), cards[0])
+    holder = holder_of(make_app(), cards[0])
     assert "Pay online" not in holder.get("/card/recharge").text
     assert holder.get("/card/recharge/online").status_code == 404
     assert holder.post("/webhooks/stripe", data=b"{}").status_code == 404
