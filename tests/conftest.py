@@ -50,11 +50,12 @@ class Clones:
         self._sweep()
         self._migrate()
 
-    def make(self, *, migrated: bool = True) -> str:
-        """Clone the template, or make an empty database; gives its URL."""
+    def make(self, *, migrated: bool = True, like: str = "") -> str:
+        """Clone the template, or the database at the URL `like` (in nobody's use), or make an empty one; its URL."""
         self._count += 1
         name = f"{PREFIX}{_RUN}_{_WORKER}_{self._count}"
-        self._create(name, self._template if migrated else "template1")
+        template = make_url(like).database if like else self._template
+        self._create(name, template or "" if migrated else "template1")
         return self._named(name)
 
     def drop(self, url: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -28,13 +30,63 @@ from engine.stock import resale
 from engine.stock.custody import Range
 from engine.vault import Vault
 from tests import scenes
+from tests.conftest import Clones
 from tests.scenes import NOW, OPERATOR, USD, Line, TestCard, facts
 
 AFTER = NOW + timedelta(days=2)
 
 
+@dataclass
+class Books:
+    """Books that are made once, for tests to spoil clones of them."""
+
+    url: str
+    cards: list[TestCard]
+
+
+@contextmanager
+def books(clones: Clones, make: Callable[[Database], list[TestCard]], like: str = "") -> Iterator[Books]:
+    """Make them in a database of their own, on top of those in another."""
+    url = clones.make(like=like)
+    db = Database(url)
+    cards = make(db)
+    db.close()
+    yield Books(url, cards)
+    clones.drop(url)
+
+
+@pytest.fixture(scope="module")
+def busy_books(clones: Clones, vault: Vault) -> Iterator[Books]:
+    with books(clones, lambda db: _be_busy(db, vault)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def rich_books(clones: Clones, busy_books: Books, vault: Vault) -> Iterator[Books]:
+    with books(clones, lambda db: _be_rich(db, vault), busy_books.url) as made:
+        yield made
+
+
 @pytest.fixture
-def busy(db: Database, vault: Vault) -> list[TestCard]:
+def database_url(clones: Clones, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database of the test's own: with the books that it asks for, or without any."""
+    asked = [name for name in ("rich", "busy") if name in request.fixturenames]
+    url = clones.make(like=request.getfixturevalue(f"{asked[0]}_books").url if asked else "")
+    yield url
+    clones.drop(url)
+
+
+@pytest.fixture
+def busy(busy_books: Books) -> list[TestCard]:
+    return busy_books.cards
+
+
+@pytest.fixture
+def rich(rich_books: Books) -> list[TestCard]:
+    return rich_books.cards
+
+
+def _be_busy(db: Database, vault: Vault) -> list[TestCard]:
     """Two cards that have seen everything: calls, a late end, an overrun, a recharge, a voucher, a live call."""
     scenes.deck(db, {"880": "0.60"})
     first, second = cards = scenes.batch(db, vault, 2, "5.00", concurrency=3)
@@ -57,8 +109,7 @@ def busy(db: Database, vault: Vault) -> list[TestCard]:
     return [*cards, voucher]
 
 
-@pytest.fixture
-def rich(db: Database, busy: list[TestCard], vault: Vault) -> list[TestCard]:
+def _be_rich(db: Database, vault: Vault) -> list[TestCard]:
     """And an account that an auto-recharge was paid from, a transfer, a replacement, a fee and discarded stock."""
     by: dict[str, Any] = {"actor": OPERATOR, "now": NOW}
     source, target, void = cards = scenes.batch(db, vault, 3, "5.00", name="More")
