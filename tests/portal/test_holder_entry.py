@@ -76,7 +76,10 @@ def test_every_failure_says_the_same(browser: Holder, cards: list[TestCard], db:
     # What to do next is said with it, by the serial, which tells nobody anything.
     assert "serial number" in text_of(wrong.text)
     with db.begin() as session:
-        assert session.scalars(select(Attempt.reason).order_by(Attempt.id)).all() == ["wrong_password", "unknown_number"]
+        assert session.scalars(select(Attempt.reason).order_by(Attempt.id)).all() == [
+            "wrong_password",
+            "unknown_number",
+        ]
 
 
 def _without_what_was_typed(page: str, number: str) -> str:
