@@ -114,6 +114,11 @@ def phone(digits: str) -> str:
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
 
 
+def quoted_phone(digits: str) -> str:
+    """The same for plain sentences: kept from left to right among words that run from right to left."""
+    return f"\u2066{phone(digits)}\u2069"
+
+
 def grouped(text: str) -> str:
     """Digits in groups of four, as they are read aloud."""
     return " ".join(text[at : at + 4] for at in range(0, len(text), 4))

@@ -91,7 +91,7 @@ def remove_phone(caller: str) -> ResponseReturnValue:
     engine_phones.remove_phone(
         db(), card_id=own_card().card_id, caller=_digits(caller), actor=actor(), now=now()
     )
-    said(_("%(phone)s was removed.", phone=formats.phone(caller)))
+    said(_("%(phone)s was removed.", phone=formats.quoted_phone(caller)))
     return go_to(url_for("cardholder.phones"))
 
 

@@ -36,7 +36,7 @@ def country(code: str | None) -> str:
 def headline(found: Prices) -> str:
     """What was understood, or why nothing was found."""
     place = country(found.country)
-    number = formats.phone(found.digits or "")
+    number = formats.quoted_phone(found.digits or "")
     if found.found in ("country", "names"):
         return _("Calls to %(place)s", place=place or found.wanted)
     if found.found in ("number", "beginning"):
