@@ -11,6 +11,8 @@ assets.py         static files that browsers may keep
 speech.py         in whose words an error is told
 operator/         the console
 cardholder/       the cardholder's pages
+brand.py          what these wear: name, colours, logo
+shades.py         from one colour to those that can be read
 checkout.py       payments by Stripe
 switch_api/       what switches call
 """
@@ -26,6 +28,7 @@ from engine.db import Database
 from engine.vault import Vault
 from portal import (
     assets,
+    brand,
     cardholder,
     checkout,
     errors,
@@ -65,6 +68,7 @@ def create_app(config: Config | None = None) -> Flask:
     formats.init_app(app)
     errors.init_app(app)
     theme.init_app(app)
+    brand.init_app(app)
     cardholder.init_app(app)
     checkout.init_app(app)
     operator.init_app(app)

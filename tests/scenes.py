@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any
 
+from PIL import Image
 from sqlalchemy import select, text
 
 from engine import settings, work
@@ -68,6 +70,13 @@ class TestCard:
     def with_password(self, password: str) -> Credentials:
         """The right number with another password."""
         return Credentials(self.number, Secret(password))
+
+
+def logo(colour: str = "#b3261e", size: tuple[int, int] = (120, 40), format: str = "PNG") -> bytes:
+    """A logo as somebody sends it: a box of one colour."""
+    made = BytesIO()
+    Image.new("RGB", size, colour).save(made, format)
+    return made.getvalue()
 
 
 def deck(

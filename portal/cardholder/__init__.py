@@ -21,8 +21,6 @@ standing.py    how a card stands, in sentences
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 from flask import Flask
 
 from portal import speech
@@ -64,7 +62,6 @@ def init_app(app: Flask) -> None:
     formats.init_app(app)
     standing.init_app(app)
     speech.speaks(holder.name, words.sentence)
-    app.jinja_env.globals.setdefault("brand", _plain_brand)
     app.jinja_env.globals.update(card_logged_in=logged_in, own_card=own_card)
     app.jinja_env.globals.update(
         explained=callwords.explained,
@@ -76,16 +73,3 @@ def init_app(app: Flask) -> None:
         price_bought=prices.bought,
     )
     app.register_blueprint(holder)
-
-
-def _plain_brand() -> SimpleNamespace:
-    return SimpleNamespace(
-        id=None,
-        name="Cardtone",
-        colour=None,
-        css_url=None,
-        logo_url=None,
-        help_phone=None,
-        help_email=None,
-        help_hours=None,
-    )

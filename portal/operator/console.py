@@ -72,6 +72,7 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Destinations", "/settings/destinations"),
             ("Auto-recharge", "/settings/auto-recharge"),
             ("Bonus", "/settings/bonus"),
+            ("Brand", "/settings/brand"),
         ),
     ),
     ("People", (("Staff", "/people"), ("Consents", "/people/consents"), ("Audit trail", "/audit"))),

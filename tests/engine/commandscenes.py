@@ -31,6 +31,7 @@ from engine.funds import accounts, autorules, bonus, checkouts, recharges, repla
 from engine.people import (
     alarmdesk,
     auditchain,
+    brands,
     consents,
     jobdesk,
     policy,
@@ -777,6 +778,13 @@ def _credit_checkout(w: World) -> Act:
 # --- resellers and their stock ---
 
 
+def _brand(w: World) -> int:
+    """A reseller with a brand and a logo."""
+    shop = resellers.add_reseller(w.db, "Corner shop", OPERATOR, NOW)
+    brands.set_brand(w.db, shop.id, "Corner", "#0b6b64", OPERATOR, NOW, logo=scenes.logo())
+    return shop.id
+
+
 def _shop(w: World) -> int:
     made = resellers.add_reseller(w.db, "Corner shop", OPERATOR, NOW, discount_bp=1000)
     account = accounts.open_account(
@@ -807,6 +815,24 @@ def _add_reseller(w: World) -> Act:
 def _change_reseller(w: World) -> Act:
     shop = _shop(w)
     return lambda actor, key: resellers.change_reseller(w.db, shop, actor, AFTER, discount_bp=500)
+
+
+@scene("brand.set")
+def _set_brand(w: World) -> Act:
+    shop = _brand(w)
+    return lambda actor, key: brands.set_brand(w.db, shop, "Call Home", "#b3261e", actor, AFTER)
+
+
+@scene("brand.remove_logo")
+def _remove_logo(w: World) -> Act:
+    shop = _brand(w)
+    return lambda actor, key: brands.remove_logo(w.db, shop, actor, AFTER)
+
+
+@scene("brand.remove")
+def _remove_brand(w: World) -> Act:
+    shop = _brand(w)
+    return lambda actor, key: brands.remove_brand(w.db, shop, actor, AFTER)
 
 
 @scene("reseller.disable")

@@ -23,7 +23,7 @@ from engine.calls import destinations, trial
 from engine.cards import binding, lifecycle, searchcopy
 from engine.db import Database
 from engine.funds import accounts, autorules, bonus, checkouts, recharges
-from engine.people import consents, resellerpeople, resellers, sessions, staff, views
+from engine.people import brands, consents, resellerpeople, resellers, sessions, staff, views
 from engine.permissions import STAFF_ROLES
 from engine.reports import buckets, callexports, exports, replays
 from engine.schema import Call, Cdr, Deck, DeckVersion
@@ -280,5 +280,8 @@ def _reseller(db: Database, stock: list[TestCard]) -> int:
     accounts.deposit(db, account_id=account.id, amount=USD("100"), actor=OPERATOR, now=NOW)
     resale.assign(db, custody.Range(stock[0].id, stock[3].id), OPERATOR, NOW, reseller_id=shop.id)
     resale.sell(db, custody.Range(stock[0].id, stock[0].id), OPERATOR, NOW, reseller_id=shop.id)
+    brands.set_brand(
+        db, shop.id, f"Shop {MARK}", "#ffcc00", OPERATOR, NOW, logo=scenes.logo(), help_hours=f"Noon {MARK}"
+    )
     resellerpeople.add_person(db, shop.id, "owner", f"The owner {MARK}", "owner", None, OPERATOR, NOW)
     return shop.id

@@ -140,6 +140,9 @@ ACTS: dict[str, tuple[str, str]] = {
     "reseller_person.totp_on": ("set up a second factor", "set up a second factor"),
     "reseller_person.totp_off": ("give up their second factor", "gave up their second factor"),
     "reseller_person.recovery_codes": ("make new recovery codes", "made new recovery codes"),
+    "brand.set": ("change the brand of {}", "changed the brand of {}"),
+    "brand.remove_logo": ("remove the logo of {}", "removed the logo of {}"),
+    "brand.remove": ("remove the brand of {}", "removed the brand of {}"),
     "switch.add": ("add {}", "added {}"),
     "switch.change": ("change {}", "changed {}"),
     "switch.rotate": ("make a new key for {}", "made a new key for {}"),
@@ -178,6 +181,7 @@ NOUNS = {
     "auto_recharge": "an auto-recharge rule",
     "batch": "a batch",
     "bonus_rule": "a bonus rule",
+    "brand": "the operator or a reseller",
     "bulk": "a run",
     "call": "a call",
     "card": "a card",
@@ -212,7 +216,7 @@ SECTIONS = (
     ("Resellers", ("reseller", "reseller_person")),
     (
         "People, rules and machines",
-        ("staff", "consent", "setting", "switch", "audit", "alarm", "job", "report"),
+        ("staff", "consent", "setting", "brand", "switch", "audit", "alarm", "job", "report"),
     ),
 )
 """Acts by the beginning of their names, in the order of the console."""

@@ -60,6 +60,7 @@ _PAGES: Mapping[str, tuple[str, str]] = {
     "auto_recharge": ("settings.see", "/settings/auto-recharge"),
     "batch": ("batches.see", "/batches/{}"),
     "bonus_rule": ("settings.see", "/settings/bonus"),
+    "brand": ("brand.set", "/settings/brand"),
     "card": ("cards.see", "/cards/{}"),
     "deck": ("decks.see", "/rates/{}"),
     "destination_rules": ("settings.see", "/settings/destinations"),
@@ -162,6 +163,8 @@ def _subject_words(kind: str, number: str, name: str | None) -> Markup:
         return Markup('the access number <bdi class="digits">+{}</bdi>').format(number)
     if kind == "destination_group":
         return Markup("the destination group <bdi>{}</bdi>").format(number)
+    if kind == "brand":
+        return Markup("the operator")
     if kind == "audit":
         return Markup("the audit trail")
     noun = NOUNS.get(kind, kind.replace("_", " ")).removeprefix("a ").removeprefix("an ")

@@ -1,0 +1,176 @@
+"""How the cardholder's pages look: the operator's brand, and each reseller's own, with a preview in both themes."""
+
+from __future__ import annotations
+
+import re
+
+from flask import request, url_for
+from flask.typing import ResponseReturnValue
+from wtforms.widgets import ColorInput
+
+from engine.people import brands
+from engine.people.brands import LONGEST_NAME, BrandView
+from portal import arguments
+from portal.brand import PLAIN_COLOUR, PLAIN_NAME, dressed, plates_of
+from portal.forms import CommandForm, TextField, UploadField, attempt
+from portal.installation import db, now
+from portal.notices import said
+from portal.operator.act import Ask, act
+from portal.operator.console import actor, console, needs
+from portal.operator.resellers.page import ONE, reseller_or_404
+from portal.respond import go_to, respond
+from portal.security import takes_files
+
+BOTH = ["GET", "POST"]
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}", re.ASCII)
+
+
+class ColourField(TextField):
+    """A colour, `#rrggbb`."""
+
+    widget = ColorInput()
+
+
+class BrandForm(CommandForm):
+    """What the cardholder's pages are called, their colour, and whom they name."""
+
+    name = TextField(
+        "Name", most=LONGEST_NAME, description="On top of every page, and under the icon on a phone."
+    )
+    colour = ColourField(
+        "Colour",
+        most=7,
+        description="Links, buttons and what is marked. Where it could not be read, a darker or lighter one is used.",
+    )
+    logo = UploadField(
+        "Logo",
+        required=False,
+        description="Instead of the name: PNG, JPEG or WebP, up to 2 MB. Wide ones look best.",
+        render_kw={"accept": "image/png,image/jpeg,image/webp"},
+    )
+    help_phone = TextField(
+        "Help by phone", required=False, most=30, render_kw={"inputmode": "tel", "autocomplete": "off"}
+    )
+    help_email = TextField(
+        "Help by e-mail", required=False, most=254, render_kw={"inputmode": "email", "autocomplete": "off"}
+    )
+    help_hours = TextField(
+        "Hours",
+        required=False,
+        most=100,
+        description="When somebody answers, such as Mon to Fri 9:00 to 17:00.",
+    )
+
+
+@console.route("/settings/brand", methods=BOTH)
+@needs("brand.set")
+@takes_files
+def own_brand() -> ResponseReturnValue:
+    """The operator's brand."""
+    return _page(None, "Brand", url_for("operator.own_brand"), PLAIN_NAME)
+
+
+@console.route(ONE + "/brand", methods=BOTH)
+@needs("brand.set")
+@takes_files
+def reseller_brand(reseller_id: int) -> ResponseReturnValue:
+    """A reseller's own brand, for the cards that it has."""
+    name = reseller_or_404(reseller_id).name
+    here = url_for("operator.reseller_brand", reseller_id=reseller_id)
+    return _page(reseller_id, f"Brand of {name}", here, name[:LONGEST_NAME])
+
+
+@console.route("/settings/brand/remove-logo", methods=BOTH)
+@needs("brand.remove_logo")
+def own_logo_remove() -> ResponseReturnValue:
+    """Take the operator's logo away."""
+    return _remove_logo(None, url_for("operator.own_brand"))
+
+
+@console.route(ONE + "/brand/remove-logo", methods=BOTH)
+@needs("brand.remove_logo")
+def reseller_logo_remove(reseller_id: int) -> ResponseReturnValue:
+    """Take a reseller's logo away."""
+    reseller_or_404(reseller_id)
+    return _remove_logo(reseller_id, url_for("operator.reseller_brand", reseller_id=reseller_id))
+
+
+@console.route("/settings/brand/remove", methods=BOTH)
+@needs("brand.remove")
+def own_brand_remove() -> ResponseReturnValue:
+    """Give the operator's brand up."""
+    return _remove(None, f"The pages are plain again and say “{PLAIN_NAME}”.", url_for("operator.own_brand"))
+
+
+@console.route(ONE + "/brand/remove", methods=BOTH)
+@needs("brand.remove")
+def reseller_brand_remove(reseller_id: int) -> ResponseReturnValue:
+    """Give a reseller's brand up."""
+    reseller_or_404(reseller_id)
+    here = url_for("operator.reseller_brand", reseller_id=reseller_id)
+    return _remove(reseller_id, "Its cards' pages look like yours again.", here)
+
+
+def _page(reseller_id: int | None, title: str, here: str, name: str) -> ResponseReturnValue:
+    """The form with its preview, or what became of it."""
+    view = brands.brand_of(db(), reseller_id)
+    form = BrandForm(obj=view, data=None if view else {"name": name, "colour": PLAIN_COLOUR})
+    if request.method == "POST" and form.validate() and _saved(form, reseller_id):
+        said("The brand is saved. Cardholders see it from their next page on.")
+        return go_to(here)
+    tried = arguments.words("colour") or form.colour.data or ""
+    return respond(
+        "operator/rules/brand.html",
+        block="look" if request.method == "GET" else None,
+        status=422 if form.refused else 200,
+        form=form,
+        title=title,
+        here=here,
+        view=view,
+        wears=dressed(view) if view else None,
+        plates=plates_of(view.id) if view else (),
+        colour=tried.lower() if _COLOUR.fullmatch(tried) else PLAIN_COLOUR,
+        reseller=None if reseller_id is None else reseller_or_404(reseller_id),
+    )
+
+
+def _saved(form: BrandForm, reseller_id: int | None) -> BrandView | None:
+    return attempt(
+        form,
+        lambda: brands.set_brand(
+            db(),
+            reseller_id,
+            form.name.data or "",
+            form.colour.data or "",
+            actor(),
+            now(),
+            help_phone=form.help_phone.data,
+            help_email=form.help_email.data,
+            help_hours=form.help_hours.data,
+            logo=form.logo.content if form.logo.data else None,
+        ),
+    )
+
+
+def _remove_logo(reseller_id: int | None, back: str) -> ResponseReturnValue:
+    return act(
+        CommandForm(),
+        lambda: brands.remove_logo(db(), reseller_id, actor(), now()),
+        Ask("Remove the logo", "Remove it", back, intro="The pages show the name instead.", tone="bad"),
+        done="The logo is removed.",
+    )
+
+
+def _remove(reseller_id: int | None, then: str, back: str) -> ResponseReturnValue:
+    return act(
+        CommandForm(),
+        lambda: brands.remove_brand(db(), reseller_id, actor(), now()),
+        Ask(
+            "Remove the brand",
+            "Remove it",
+            back,
+            intro=f"Name, colour, logo and help are forgotten. {then}",
+            tone="bad",
+        ),
+        done=f"The brand is removed. {then}",
+    )
