@@ -17,7 +17,17 @@ from tests.browser.conftest import DESK, PHONE, assert_accessible, assert_fits, 
 from tests.scenes import Line, TestCard
 
 MINE, MOTHER = "+49 171 1234567", "+880 1712 345678"
-PAGES = ("", "/prices?q=880", "/calls", "/money", "/recharge", "/recharge/transfer", "/phones", "/security", "/help")
+PAGES = (
+    "",
+    "/prices?q=880",
+    "/calls",
+    "/money",
+    "/recharge",
+    "/recharge/transfer",
+    "/phones",
+    "/security",
+    "/help",
+)
 
 
 @pytest.fixture

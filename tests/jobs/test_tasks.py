@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import func, select, text
 
 from engine import alarms, jobruns, limits, work
-from engine.actor import CONSOLE
-from engine.cards import lifecycle
+from engine.actor import CONSOLE, Actor
+from engine.cards import lifecycle, phones
 from engine.db import Database
 from engine.errors import Conflict
 from engine.migrations.partitions import ensure_partition, month_start
@@ -189,12 +189,20 @@ def test_dead_tokens_go_and_those_of_live_calls_stay(db: Database, vault: Vault)
     calling = line.authenticate(second)
     line.open(scenes.Credentials(token=calling.card_token), ref="live")
     clock = at(scenes.NOW + timedelta(hours=2))
-    assert tasks.prune_tokens(db, at(scenes.NOW + timedelta(minutes=59))) == {"deleted": 0}
-    assert tasks.prune_tokens(db, clock) == {"deleted": 1}
+    assert tasks.prune_tokens(db, at(scenes.NOW + timedelta(minutes=59))) == {"deleted": 0, "phones": 0}
+    assert tasks.prune_tokens(db, clock) == {"deleted": 1, "phones": 0}
     with db.begin() as session:
         kept = session.scalars(select(CardToken.card_id)).all()
     assert list(kept) == [second.id]
     assert idle.card_token != calling.card_token
+
+
+def test_phones_that_waited_a_day_in_vain_go(db: Database, vault: Vault) -> None:
+    card = scenes.card(db, vault, binding="single")
+    holder = Actor("cardholder", card.id, card.serial)
+    phones.add_phone(db, card_id=card.id, caller="+491711234567", actor=holder, now=scenes.NOW)
+    assert tasks.prune_tokens(db, at(scenes.NOW + timedelta(hours=23)))["phones"] == 0
+    assert tasks.prune_tokens(db, at(scenes.NOW + timedelta(hours=24)))["phones"] == 1
 
 
 def test_old_failures_and_log_ins_that_are_over_go(db: Database) -> None:
