@@ -38,7 +38,7 @@ def read_logo(data: bytes) -> bytes:
     if len(data) > MOST_BYTES:
         raise InvalidInput("logo_too_large", field="logo", high=MOST_BYTES // 1_000_000)
     picture = _cropped(_opened(data))
-    if min(ImageOps.contain(picture, BOX).size) < LEAST_SIDE:
+    if min(_fitted(picture, BOX).size) < LEAST_SIDE:
         raise InvalidInput("logo_too_small", field="logo", low=LEAST_SIDE)
     for share, colours in _TRIES:
         made = _written(picture, (BOX[0] // share, BOX[1] // share), colours)
@@ -54,7 +54,7 @@ def _opened(data: bytes) -> Image.Image:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             _check_size(*image.size)
             image.load()
-            seen = ImageOps.exif_transpose(image).convert("RGBA")
+            seen = _upright(image).convert("RGBA")
             # What is seen alone: nothing else that the file says comes along.
             return Image.frombytes("RGBA", seen.size, seen.tobytes())
     except InvalidInput:
@@ -63,6 +63,13 @@ def _opened(data: bytes) -> Image.Image:
         raise InvalidInput("logo_too_wide", field="logo", high=MOST_SIDE) from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, struct.error, MemoryError):
         raise InvalidInput("logo_not_a_picture", field="logo") from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except (OSError, ValueError, SyntaxError, KeyError, struct.error):
+        return image  # what its camera said can't be read; the picture can
 
 
 def _check_size(width: int, height: int) -> None:
@@ -90,9 +97,14 @@ def _cropped(picture: Image.Image) -> Image.Image:
     return picture.crop(seen)
 
 
-def _written(picture: Image.Image, box: tuple[int, int], colours: int | None) -> bytes:
+def _fitted(picture: Image.Image, box: tuple[int, int]) -> Image.Image:
+    """Made smaller where it doesn't fit; never larger."""
     fits = picture.width <= box[0] and picture.height <= box[1]
-    small = picture if fits else ImageOps.contain(picture, box, Image.Resampling.LANCZOS)
+    return picture if fits else ImageOps.contain(picture, box, Image.Resampling.LANCZOS)
+
+
+def _written(picture: Image.Image, box: tuple[int, int], colours: int | None) -> bytes:
+    small = _fitted(picture, box)
     if colours is not None:
         small = small.quantize(colours, Image.Quantize.FASTOCTREE)
     made = BytesIO()
