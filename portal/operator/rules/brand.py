@@ -40,7 +40,7 @@ class BrandForm(CommandForm):
     colour = ColourField(
         "Colour",
         most=7,
-        description="Links, buttons and what is marked. Where it could not be read, a darker or lighter one is used.",
+        description="Of links and buttons. It is made darker or lighter where it would be hard to read.",
     )
     logo = UploadField(
         "Logo",
