@@ -13,6 +13,7 @@ operator/         the console
 cardholder/       the cardholder's pages
 brand.py          what these wear: name, colours, logo
 shades.py         from one colour to those that can be read
+icons.py          its icons
 checkout.py       payments by Stripe
 switch_api/       what switches call
 """

@@ -18,9 +18,10 @@ from PIL import Image, ImageStat
 
 from engine.people import brands
 from engine.people.brands import BrandView
-from portal import shades
+from portal import icons, shades
 from portal.assets import CHECK, FOR_GOOD
 from portal.cardholder.door import holder, logged_in, own_card
+from portal.cardholder.install import SIZES
 from portal.installation import db
 from portal.shades import Shades
 
@@ -58,6 +59,7 @@ class Worn:
     help_phone: str | None = None
     help_email: str | None = None
     help_hours: str | None = None
+    version: str | None = None
 
 
 def init_app(app: Flask) -> None:
@@ -65,6 +67,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.globals["brand"] = brand
     app.add_url_rule(_NUMBER + ".css", "brand_css", colours)
     app.add_url_rule(_NUMBER + ".png", "brand_logo", logo)
+    app.add_url_rule(_NUMBER + "-<int:size>-<any(any, maskable):look>.png", "brand_icon", icon)
     app.add_url_rule("/brand/look-<colour>.css", "brand_look", look)
 
 
@@ -94,6 +97,7 @@ def dressed(view: BrandView | None) -> Worn:
         view.help_phone,
         view.help_email,
         view.help_hours,
+        view.version,
     )
 
 
@@ -138,6 +142,18 @@ def logo(brand_id: int) -> ResponseReturnValue:
     if view is None or view.logo is None or data is None:
         abort(404)
     return _file(data, "image/png", request.args.get("v") == view.logo[:12])
+
+
+def icon(brand_id: int, size: int, look: str) -> ResponseReturnValue:
+    """The icon of a brand: its logo, or its first letter; `maskable`: with its field up to the edge."""
+    view = brands.brand_page(db(), brand_id)
+    if view is None or size not in SIZES:
+        abort(404)
+    data = brands.logo_of(db(), brand_id)
+    ground = _PLATES["light"] if "light" in _plates(data or b"") else "#ffffff"
+    accent = shades.light(view.colour).accent
+    made = icons.of_a_brand(size, look == "maskable", accent, view.name, data, ground)
+    return _file(made, "image/png", request.args.get("v") == view.version)
 
 
 def look(colour: str) -> ResponseReturnValue:

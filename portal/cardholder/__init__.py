@@ -62,7 +62,7 @@ def init_app(app: Flask) -> None:
     formats.init_app(app)
     standing.init_app(app)
     speech.speaks(holder.name, words.sentence)
-    app.jinja_env.globals.update(card_logged_in=logged_in, own_card=own_card)
+    app.jinja_env.globals.update(card_logged_in=logged_in, own_card=own_card, icon_url=install.icon_url)
     app.jinja_env.globals.update(
         explained=callwords.explained,
         movement=callwords.movement,

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 from sqlalchemy import text
 
 from engine.db import Database
+from engine.people import brands
 from engine.vault import Vault
 from tests import scenes
 from tests.browser.conftest import DESK, PHONE, assert_accessible, assert_fits, violations
-from tests.scenes import Line, TestCard
+from tests.scenes import NOW, OPERATOR, Line, TestCard
 
 MINE, MOTHER = "+49 171 1234567", "+880 1712 345678"
 PAGES = (
@@ -185,7 +188,11 @@ def test_without_a_connection_a_page_says_so(open_page: Callable[..., Page], car
     expect(page.get_by_role("heading", name="Balance", exact=True)).to_be_visible()
 
 
-def test_a_first_page_is_light(open_page: Callable[..., Page], card: TestCard) -> None:
+def test_a_first_page_is_light(open_page: Callable[..., Page], db: Database, card: TestCard) -> None:
+    noise = Image.effect_noise((600, 160), 90).convert("RGB")  # as heavy as a logo can be
+    sent = BytesIO()
+    noise.save(sent, "PNG")
+    brands.set_brand(db, None, "Call Home", "#ffb000", OPERATOR, NOW, logo=sent.getvalue())
     page = open_page(viewport=PHONE)
     wire = page.context.new_cdp_session(page)
     wire.send("Network.enable")
@@ -194,4 +201,5 @@ def test_a_first_page_is_light(open_page: Callable[..., Page], card: TestCard) -
     page.goto("/card/log-in", wait_until="networkidle")
     page.evaluate("navigator.serviceWorker.ready.then(() => true)")
     assert 4 < len(sizes) < 20
+    expect(page.get_by_role("img", name="Call Home")).to_be_visible()
     assert sum(sizes) < 60_000, sizes

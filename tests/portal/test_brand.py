@@ -8,6 +8,7 @@ from io import BytesIO
 
 import pytest
 from flask import Flask
+from PIL import Image
 from sqlalchemy import text
 
 from engine.db import Database
@@ -156,8 +157,6 @@ def test_a_resellers_card_wears_its_brand_and_the_browser_remembers(
 def test_a_logo_that_a_theme_would_swallow_gets_a_ground(
     browser: Holder, db: Database, ink: str, plate: str
 ) -> None:
-    from PIL import Image
-
     picture = Image.new("RGBA", (120, 40))
     picture.paste(ink, (0, 0, 60, 40))
     picture.paste(ink, (80, 0, 120, 40))
@@ -168,6 +167,28 @@ def test_a_logo_that_a_theme_would_swallow_gets_a_ground(
     assert ("--plate: #ffffff" in css) == (plate == "light")
     assert (f"--plate: {shades.DARK['surface']}" in css) == (plate == "dark")
     assert ("--plate" in css) == (plate != "none")
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("Call Home", None), ("\u0628", None), ("Call Home", (60, 60)), ("Call Home", (300, 40))],
+)
+def test_an_installed_copy_has_the_icon_of_its_brand(
+    browser: Holder, db: Database, name: str, size: tuple[int, int] | None
+) -> None:
+    logo = None if size is None else scenes.logo("#00ff00", size)
+    brands.set_brand(db, None, name, "#0b6b64", OPERATOR, NOW, logo=logo)
+    told = browser.get("/card/manifest.webmanifest").json
+    assert told is not None
+    assert told["name"] == name
+    for one in told["icons"][:2]:  # the larger ones are drawn alike
+        picture = browser.get(one["src"])
+        assert picture.headers["Cache-Control"] == FOR_GOOD
+        image = Image.open(BytesIO(picture.data)).convert("RGB")
+        assert f"{image.width}x{image.height}" == one["sizes"]
+        middle = image.getpixel((image.width // 2, image.height // 2))
+        assert (middle == (0, 255, 0)) == (size == (60, 60)), "a wide logo would be too small in a square"
+    assert browser.get("/brand/1-193-any.png").status_code == 404
 
 
 def test_a_preview_shows_a_colour_in_both_themes_and_nothing_but_colours(browser: Holder) -> None:
