@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from textwrap import shorten
 
 from flask import Response, abort, current_app, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -39,7 +40,7 @@ def manifest() -> ResponseReturnValue:
     response = current_app.json.response(
         id=url_for("cardholder.home"),
         name=brand.name,
-        short_name=brand.name[:12].strip(),
+        short_name=shorten(brand.name, 12, placeholder="") or brand.name[:12],
         lang=language(),
         dir=text_direction(),
         start_url=url_for("cardholder.home"),
