@@ -112,7 +112,7 @@ def test_commands_do_not_call_commands() -> None:
 def test_a_reseller_may_do_what_is_theirs_and_nothing_else(permission: str) -> None:
     owner, clerk = (Actor("reseller", 1, "Somebody", role, 1) for role in ("owner", "clerk"))
     theirs = {"consent.ask"} | {
-        name for name in PERMISSIONS if name.startswith(("stock.", "reseller_person."))
+        name for name in PERMISSIONS if name.startswith(("stock.", "reseller_person.", "brand."))
     } - {"stock.assign", "stock.unassign"}
     till = {name for name in theirs if name.startswith("stock.")}
     assert may(owner, permission) is (permission in theirs)
