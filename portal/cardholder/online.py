@@ -73,6 +73,8 @@ def pay_online_post() -> ResponseReturnValue:
 @holder.get("/recharge/online/<ref>")
 def online_payment(ref: str) -> ResponseReturnValue:
     """How a payment of the own card stands."""
+    if not ref.isprintable():  # the database takes no NUL
+        abort(404)
     found = checkouts.find(db(), own_card().card_id, ref)
     given_up = bool(request.args.get("given_up")) and found.state == "open"
     return respond("cardholder/online.html", block="state", payment=found, given_up=given_up)

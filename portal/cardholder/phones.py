@@ -135,7 +135,7 @@ def set_dial() -> ResponseReturnValue:
     return go_to(url_for("cardholder.phones"))
 
 
-@holder.post("/phones/short/<int:slot>/remove")
+@holder.post("/phones/short/<int(max=99):slot>/remove")
 def remove_dial(slot: int) -> ResponseReturnValue:
     """Let a short number stand for nothing."""
     speeddials.remove_speed_dial(db(), card_id=own_card().card_id, slot=slot, actor=actor(), now=now())

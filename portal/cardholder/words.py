@@ -97,7 +97,7 @@ def _facts(error: EngineError | Refusal | str) -> tuple[str, dict[str, Any]]:
         seconds = error.retry_after_s
         return error.reason, {} if seconds is None else {"wait": formats.span(seconds)}
     if isinstance(error, EngineError):
-        return error.code, {name: _shown(name, value) for name, value in error.data.items()}
+        return error.code, {name: _shown(error.code, value) for name, value in error.data.items()}
     return error, {}
 
 
@@ -106,7 +106,7 @@ def _length(facts: dict[str, Any]) -> str:
     return str(low) if low == high else _("%(low)s to %(high)s", low=low, high=high)
 
 
-def _shown(name: str, value: Any) -> Any:
+def _shown(code: str, value: Any) -> Any:
     if type(value) is not int:
         return value
-    return formats.amount(value) if name in ("low", "high") else formats.number(value)
+    return formats.amount(value) if code.startswith("amount_") else formats.number(value)
