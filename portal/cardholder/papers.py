@@ -65,7 +65,8 @@ def pdf(name: str, title: str, heads: Sequence[str], rows: Sequence[Sequence[str
         made_at=now(),
         zone=zone().key,
     )
-    style = current_app.open_resource("static/paper.css").read().decode()
+    with current_app.open_resource("static/paper.css") as file:
+        style = file.read().decode()
     if not _SETTING.acquire(timeout=WAIT_S):
         abort(503)
     try:

@@ -88,10 +88,13 @@ def add_phone() -> ResponseReturnValue:
 @holder.post("/phones/<caller>/remove")
 def remove_phone(caller: str) -> ResponseReturnValue:
     """Take a phone off."""
-    engine_phones.remove_phone(
+    gone = engine_phones.remove_phone(
         db(), card_id=own_card().card_id, caller=_digits(caller), actor=actor(), now=now()
     )
-    said(_("%(phone)s was removed.", phone=formats.quoted_phone(caller)))
+    if gone.changed:
+        said(_("%(phone)s was removed.", phone=formats.quoted_phone(caller)))
+    else:
+        said(_("This phone is not registered any more."))
     return go_to(url_for("cardholder.phones"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from flask import Flask
 
 from engine.config import Keys
 from tests import scenes
@@ -99,3 +100,7 @@ def test_looking_for_a_price_needs_no_script(stranger: Holder) -> None:
     page = stranger.get("/card/prices").text
     assert 'name="q"' in page
     assert 'method="post"' not in page.split("<main")[1].split("</main>")[0]
+
+
+def test_a_character_that_no_keyboard_has_is_refused(app: Flask) -> None:
+    assert holder_of(app).get("/card/prices?q=%00").status_code == 400
