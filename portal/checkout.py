@@ -7,6 +7,7 @@ of its messages is believed by its signature alone. Nothing here decides about m
 from __future__ import annotations
 
 import json
+from threading import BoundedSemaphore
 from typing import Any
 
 import stripe
@@ -27,9 +28,12 @@ THOUSANDTHS = frozenset(["BHD", "JOD", "KWD", "OMR", "TND"])
 """Those with three decimals, of which Stripe takes no last one but zero."""
 LANGUAGES = frozenset(["en", "es", "fr", "pt", "ru", "zh"])
 """What Stripe's page speaks of ours."""
-TIMEOUT_S = 15
+TIMEOUT_S = 6
+AT_ONCE = 2
+"""How many threads of a process may wait for Stripe: calls are authorized by the same ones."""
 MAX_MESSAGE_BYTES = 1_000_000
 _EXTENSION = "cardtone-stripe"
+_WAITING = BoundedSemaphore(AT_ONCE)
 
 
 class PaymentUnavailable(Exception):
@@ -99,11 +103,15 @@ def collect(begun: CheckoutView, title: str) -> None:
         "success_url": back,
         "cancel_url": f"{back}?given_up=1",
     }
+    if not _WAITING.acquire(blocking=False):
+        raise PaymentUnavailable
     try:
         made = _client().v1.checkout.sessions.create(wanted, {"idempotency_key": begun.ref})
     except stripe.StripeError as error:
         _log("stripe_failed", checkout=begun.ref, kind=type(error).__name__, status=error.http_status)
         raise PaymentUnavailable from None
+    finally:
+        _WAITING.release()
     checkouts.opened(db(), begun.ref, made.id, made.url or "")
 
 
@@ -169,7 +177,8 @@ def _session_over(session: Any) -> None:
 
 def _charge_refunded(charge: Any) -> None:
     currency = str(charge["currency"]).upper()
-    checkouts.refunded(db(), _ref(charge), micros_of(int(charge["amount_refunded"]), currency), now())
+    total = micros_of(int(charge["amount_refunded"]), currency)
+    checkouts.refunded(db(), _ref(charge), total, currency, now())
 
 
 def _ref(thing: Any) -> str:

@@ -194,6 +194,8 @@ def _settle(session: Session, presented: Presented, row: Any) -> bool:
     waited = session.execute(_WAITED, values).one_or_none()
     if waited is None:
         return session.execute(_IS_BOUND, values).one_or_none() is not None
+    if waited.pinless:
+        take_turns(session, str(presented.caller))
     for pinless in (True, False):
         if pinless and not (waited.pinless and row.batch_pinless):
             continue
@@ -210,6 +212,13 @@ def _settle(session: Session, presented: Presented, row: Any) -> bool:
             )
             return True
     return session.execute(_IS_BOUND, values).one_or_none() is not None
+
+
+def take_turns(session: Session, caller: str) -> None:
+    """Let one card at a time become PINless for a caller, until the transaction ends. The card is locked before."""
+    session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"pinless:{caller}"}
+    )
 
 
 _WAITED = text(

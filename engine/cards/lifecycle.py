@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from engine import idempotency, limits, settings
@@ -184,9 +184,9 @@ def reset_password(
 ) -> Secret:
     """Give a card a new random password, as long as its batch's, and return it: this once, nobody can read it again.
 
-    The sealed copy of the old one is deleted; tokens and sessions die at once, and wrong passwords are forgotten. The
-    same `key` makes no second one, and can't tell the first again. Raises `Conflict` ("password_told"), `Refused`
-    ("damaged") and `NotFound`.
+    The sealed copy of the old one is deleted; tokens and sessions die at once, every phone asks for the new one, and
+    wrong passwords are forgotten. The same `key` makes no second one, and can't tell the first again. Raises `Conflict`
+    ("password_told"), `Refused` ("damaged") and `NotFound`.
     """
     why = checked_reason(reason)
     with db.begin() as session:
@@ -201,12 +201,19 @@ def reset_password(
         card.digest, card.pepper = vault.digest(card.number, password.value), vault.pepper
         card.sealed = None
         log_out(session, card_id)
+        ask_again(session, card_id)
         _forget_failures(session, vault, card)
         tell(session, card_id, "reset_password", actor, now, why)
         return password
 
 
 # --- steps that commands on one card share ---
+
+
+def ask_again(session: Session, card_id: int) -> None:
+    """Have every phone of a card ask for its password, and forget those that wait."""
+    session.execute(update(Binding).where(Binding.card_id == card_id).values(pinless=False))
+    session.execute(delete(PendingBinding).where(PendingBinding.card_id == card_id))
 
 
 def locked_card(session: Session, card_id: int) -> Card:
@@ -231,9 +238,7 @@ def locked_card(session: Session, card_id: int) -> Card:
 def void(session: Session, card: Card, actor: Actor, now: datetime, why: str) -> None:
     """Void a locked card: nobody gets in with it any more, and its callers are PINless on it no more."""
     card.damaged_at, card.damaged_by, card.damage_reason = now, str(actor), why
-    for binding in session.scalars(select(Binding).where(Binding.card_id == card.id)):
-        binding.pinless = False
-    session.execute(delete(PendingBinding).where(PendingBinding.card_id == card.id))
+    ask_again(session, card.id)
     log_out(session, card.id)
     session.flush()
 

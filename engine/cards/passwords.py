@@ -11,7 +11,7 @@ from engine import idempotency
 from engine.actor import Actor
 from engine.cards import access
 from engine.cards.access import Browser, Credentials
-from engine.cards.lifecycle import locked_card, tell
+from engine.cards.lifecycle import ask_again, locked_card, tell
 from engine.cards.proving import note_refusal, prove
 from engine.cards.serials import serial_of
 from engine.db import Database, reruns
@@ -47,7 +47,8 @@ def change_password(
     """Put a password that its holder chose in the place of the present one; None once that is done.
 
     The present one is proven under the limits of every door: a `Refusal` says what that brought. The sealed copy is
-    deleted; tokens and all sessions but `kept` end. The same `key` counts once. Raises `Refused` ("damaged")
+    deleted; tokens and all sessions but `kept` end, and every phone asks for the password again: whoever knew the old
+    one may have registered theirs. The same `key` counts once. Raises `Refused` ("damaged")
     and `InvalidInput` with `field` "chosen": "password_not_digits", "password_length" (`low`, `high`), "password_easy",
     "password_same".
     """
@@ -61,10 +62,11 @@ def change_password(
         number, digest = card.number, card.digest
         batch = session.get_one(Batch, card.batch_id)
         low, high = (SHORTEST, LONGEST) if batch.imported else (batch.password_length, batch.password_length)
-    check_password(chosen.value, number, low, high)
     refusal = _prove(db, vault, browser, Credentials(number, present), now)
     if refusal is not None:
         return refusal
+    # Only now: what it says of the card's number is for nobody else.
+    check_password(chosen.value, number, low, high)
     if chosen.value == present.value:
         raise InvalidInput("password_same", field="chosen")
     with db.begin() as session:
@@ -78,6 +80,7 @@ def change_password(
             return Refusal("bad_credentials")  # it was changed meanwhile
         card.digest, card.pepper, card.sealed = vault.digest(number, chosen.value), vault.pepper, None
         session.execute(text("DELETE FROM card_token WHERE card_id = :id"), {"id": card_id})
+        ask_again(session, card_id)
         sessions.close_others(session, "cardholder", card_id, kept)
         tell(session, card_id, "change_password", actor, now, None)
     return None

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from engine import settings
 from engine.actor import Actor
+from engine.cards.authentication import take_turns
 from engine.cards.lifecycle import Changed, locked_card, tell
 from engine.cards.serials import serial_of
 from engine.db import Database, reruns
@@ -103,6 +104,7 @@ def add_phone(
             raise Conflict("phone_known")
         waiting = session.get(PendingBinding, (card.id, e164))
         if waiting is not None and waiting.pinless == pinless:
+            _wait(session, card.id, e164, pinless, now)  # its day begins anew
             return Changed(serial_of(card.id), False)
         if waiting is None:
             _check_room(session, card.id, batch)
@@ -207,10 +209,7 @@ def _check_room(session: Session, card_id: int, batch: Batch) -> None:
 
 
 def _check_elsewhere(session: Session, card_id: int, caller: str) -> None:
-    # Held until the end, so that two cards never take the same phone at once.
-    session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"pinless:{caller}"}
-    )
+    take_turns(session, caller)
     other = session.scalar(
         select(Binding.card_id).where(Binding.caller == caller, Binding.pinless, Binding.card_id != card_id)
     )

@@ -155,7 +155,7 @@ def paid(
             return None
         if row.paid_at is None:
             row.paid_at, row.provider_ref = now, row.provider_ref or provider_ref
-        if row.payment_id is None:
+        if row.payment_id is None and row.refunded < row.amount:
             _credit(session, row, SYSTEM, now)
         return _view(row)
 
@@ -172,14 +172,19 @@ def closed(db: Database, ref: str, now: datetime) -> None:
 
 
 @reruns
-def refunded(db: Database, ref: str, total: int, now: datetime) -> CheckoutView | None:
+def refunded(db: Database, ref: str, total: int, currency: str, now: datetime) -> CheckoutView | None:
     """What of a payment went back to the payer in all by now, in micro-units; what is new of it is taken off the card.
 
-    It may be told before the payment itself. None where we know of no such payment.
+    It may be told before the payment itself; of one that went back whole before it came nothing is credited. None where
+    we know of no such payment; with an alarm where it is told in another currency.
     """
     with db.begin() as session:
         row = _locked(session, ref)
         if row is None:
+            return None
+        if row.currency != currency:
+            told: dict[str, Any] = {"amount": total, "currency": currency, "checkout": ref[:80]}
+            alarms.raise_alarm(session, "payment_unknown", f"refund:{ref[:80]}", now, **told)
             return None
         row.refunded = max(row.refunded, min(total, row.amount))
         if row.payment_id is not None:

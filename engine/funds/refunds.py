@@ -12,7 +12,9 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from engine import alarms
 from engine.actor import SYSTEM
+from engine.cards.serials import serial_of
 from engine.cards.timeline import add_event
 from engine.funds import ledger
 from engine.schema import Checkout, Refund
@@ -52,6 +54,16 @@ def settle(session: Session, checkout: Checkout, now: datetime) -> None:
         if value:
             ledger.post(session, amount=-value, account=account, **common)
     told = {"amount": amount, "taken": taken + bonus_taken, "currency": checkout.currency}
+    if taken < amount:
+        # It was spent, or went to the card that replaced this one: that is for a person to see.
+        alarms.raise_alarm(
+            session,
+            "refund_not_taken",
+            f"payment:{checkout.ref}",
+            now,
+            serial=serial_of(checkout.card_id),
+            **told,
+        )
     add_event(session, checkout.card_id, now, "refund", str(SYSTEM), payment=checkout.payment_id, **told)
 
 

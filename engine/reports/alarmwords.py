@@ -234,6 +234,18 @@ def _payment_unknown(data: dict[str, Any], _: str) -> Words:
     )
 
 
+def _refund_not_taken(data: dict[str, Any], _: str) -> Words:
+    return (
+        said(
+            "{amount} of an online payment went back to who paid it, but the card {card} could give back only {taken}.",
+            amount=Money(int(data["amount"]), str(data["currency"])),
+            card=_card(data["serial"]),
+            taken=Money(int(data["taken"]), str(data["currency"])),
+        ),
+        said("The rest was spent. If the card was replaced, take it off the new one."),
+    )
+
+
 TOLD: dict[str, Callable[[dict[str, Any], str], Words]] = {
     "lost_calls": _lost_calls,
     "guessing": _guessing,
@@ -242,6 +254,7 @@ TOLD: dict[str, Callable[[dict[str, Any], str], Words]] = {
     "auto_recharge_failed": _auto_recharge_failed,
     "payment_not_credited": _payment_not_credited,
     "payment_unknown": _payment_unknown,
+    "refund_not_taken": _refund_not_taken,
     "job_failed": _job_failed,
     "job_hung": _job_hung,
     "work_failed": _work_failed,

@@ -13,7 +13,7 @@ from engine.money import MICROS
 from portal import checkout
 from portal.cardholder.door import actor, holder, own_card
 from portal.cardholder.languages import language
-from portal.forms import AmountField, CommandForm, attempt
+from portal.forms import AmountField, CommandForm, attempt, new_form_key
 from portal.installation import db, now
 from portal.respond import go_to, respond
 
@@ -66,6 +66,7 @@ def pay_online_post() -> ResponseReturnValue:
             )
             return go_to(url_for("cardholder.online_payment", ref=begun.ref))
         except checkout.PaymentUnavailable:
+            form.key.data = new_form_key()  # so that another amount can be tried
             form.refusal = _("The payment service can't be reached. Nothing was paid. Try again in a minute.")
     return respond("cardholder/pay.html", status=422, form=form, card=card, suggestions=suggestions())
 

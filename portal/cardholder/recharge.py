@@ -108,6 +108,7 @@ def transfer_post() -> ResponseReturnValue:
         move,
         _("The other card can't be used: it is locked, has expired, is not activated, or is empty."),
         lambda answer: url_for("cardholder.received", transfer_id=answer.transfer_id),
+        voucher=_("This is a recharge voucher"),
     )
 
 
@@ -135,8 +136,13 @@ def _done(
     act: Callable[[], Any],
     spent: str,
     receipt_of: Callable[[Any], str],
+    *,
+    voucher: str | None = None,
 ) -> ResponseReturnValue:
-    """Do what a form asks for and lead to its receipt; `spent` is told of a voucher or card that can't be used."""
+    """Do what a form asks for and lead to its receipt; `spent` is told of a voucher or card that can't be used.
+
+    `voucher`: what is told of a voucher where a card is asked for.
+    """
     if not form.validate_on_submit():
         return _page(template, form, status=422)
     kept: list[Refusal] = []
@@ -154,7 +160,10 @@ def _done(
     wait_s = None
     for refusal in kept:
         of_other = refusal.serial is not None and refusal.serial != own_card().serial
-        form.refusal = spent if of_other and refusal.reason in _SPENT else sentence(refusal)
+        if voucher is not None and refusal.reason == "voucher_not_allowed":
+            form.refusal = voucher
+        else:
+            form.refusal = spent if of_other and refusal.reason in _SPENT else sentence(refusal)
         wait_s = refusal.retry_after_s
     response = _page(template, form, status=422 if wait_s is None else 429)
     if wait_s is not None:

@@ -12,6 +12,7 @@ from wtforms.validators import ValidationError
 
 from engine.cards import lifecycle
 from engine.cards.passwords import LONGEST, SHORTEST, change_password
+from engine.cards.phones import own_phones
 from engine.people import sessions as log_ins
 from engine.refusal import Refusal
 from engine.vault import Secret
@@ -53,12 +54,14 @@ def change_password_post() -> ResponseReturnValue:
     """Change the password."""
     form = PasswordForm()
     kept: list[Refusal] = []
+    card_id = own_card().card_id
+    trusting = any(phone.pinless for phone in own_phones(db(), card_id, now()).phones)
 
     def change() -> Any:
         refusal = change_password(
             db(),
             installation().vault,
-            card_id=own_card().card_id,
+            card_id=card_id,
             present=Secret(form.present.data),
             chosen=Secret(form.chosen.data),
             browser=browser(),
@@ -80,6 +83,8 @@ def change_password_post() -> ResponseReturnValue:
                 "Your new password counts from now on, here and on the phone. Keep it in mind: we can't read it."
             )
         )
+        if trusting:
+            said(_("Your phones ask for the password again."))
         return go_to(url_for("cardholder.security"))
     return _refused(form, kept[0])
 

@@ -107,7 +107,7 @@ def test_what_we_did_not_ask_for_is_not_credited(
 def test_an_unknown_payment_is_told_to_the_operator(db: Database) -> None:
     assert checkouts.paid(db, "pay_x", provider_ref="cs_9", amount=USD("5"), currency="USD", now=NOW) is None
     assert open_alarms(db) == ["payment_unknown"]
-    assert checkouts.refunded(db, "pay_x", USD("5"), NOW) is None
+    assert checkouts.refunded(db, "pay_x", USD("5"), "USD", NOW) is None
 
 
 def test_one_that_was_given_up_counts_if_it_is_paid_late(db: Database, card: TestCard) -> None:
@@ -156,12 +156,32 @@ def test_a_refund_takes_back_what_is_left_and_the_rest_is_the_operators_loss(
     begun = begin(db, card)
     pay(db, begun)
     recharges.adjust(db, card_id=card.id, amount=-USD("9"), reason="Spent", actor=OPERATOR, now=LATER)
-    checkouts.refunded(db, begun.ref, USD("10"), LATER)
+    checkouts.refunded(db, begun.ref, USD("10"), "USD", LATER)
     assert balance(db, card) == 0
     with db.begin() as session:
         kept = session.execute(text("SELECT amount, taken FROM refund")).one()
     assert tuple(kept) == (USD("10"), USD("6"))
     assert checkouts.find(db, card.id, begun.ref).state == "refunded"
+    assert open_alarms(db) == ["refund_not_taken"], "somebody is told"
+
+
+def test_a_refund_in_another_currency_takes_nothing_and_is_told(db: Database, card: TestCard) -> None:
+    begun = begin(db, card)
+    pay(db, begun)
+    before = balance(db, card)
+    assert checkouts.refunded(db, begun.ref, USD("10"), "EUR", LATER) is None
+    assert balance(db, card) == before
+    assert open_alarms(db) == ["payment_unknown"]
+
+
+def test_a_payment_that_went_back_whole_before_it_came_is_not_credited(db: Database, card: TestCard) -> None:
+    begun = begin(db, card)
+    lifecycle.lock(db, card_id=card.id, reason="Lost", actor=OPERATOR, now=NOW)
+    checkouts.refunded(db, begun.ref, USD("10"), "USD", LATER)
+    pay(db, begun)
+    assert balance(db, card) == USD("5")
+    assert checkouts.find(db, card.id, begun.ref).state == "refunded"
+    assert open_alarms(db) == []
 
 
 def test_refunds_in_parts_count_once_each_and_take_their_share_of_the_bonus(
@@ -172,7 +192,7 @@ def test_refunds_in_parts_count_once_each_and_take_their_share_of_the_bonus(
     pay(db, begun)
     assert balance(db, card) == USD("18.33")
     for total in ("3", "3", "10", "7"):  # the older of two messages may come later
-        checkouts.refunded(db, begun.ref, USD(total), LATER)
+        checkouts.refunded(db, begun.ref, USD(total), "USD", LATER)
     assert balance(db, card) == USD("5")
     with db.begin() as session:
         assert session.scalar(text("SELECT sum(bonus_taken) FROM refund")) == USD("3.33")
@@ -186,7 +206,7 @@ def test_a_refund_never_takes_what_a_live_call_holds(db: Database, vault: Vault)
     line = Line(db, vault, scenes.switch(db))
     line.open(card, ref="live")
     assert facts(db, card).held == USD("15"), "all of it"
-    checkouts.refunded(db, begun.ref, USD("10"), LATER)
+    checkouts.refunded(db, begun.ref, USD("10"), "USD", LATER)
     assert balance(db, card) == USD("15")
     line.later(30).end("live", seconds=30)
     assert balance(db, card) == USD("14.7")
@@ -199,7 +219,7 @@ def test_the_order_of_messages_makes_no_difference(
     begun = begin(db, card)
     tell = {
         "paid": lambda: pay(db, begun),
-        "refunded": lambda: checkouts.refunded(db, begun.ref, USD("4"), LATER),
+        "refunded": lambda: checkouts.refunded(db, begun.ref, USD("4"), "USD", LATER),
         "closed": lambda: checkouts.closed(db, begun.ref, LATER),
     }
     for message in order:
@@ -212,7 +232,7 @@ def test_what_went_back_before_it_could_be_credited_is_owed_no_more(db: Database
     begun = begin(db, card)
     lifecycle.damage(db, card_id=card.id, reason="Lost", actor=OPERATOR, now=NOW)
     pay(db, begun)
-    checkouts.refunded(db, begun.ref, USD("10"), LATER)
+    checkouts.refunded(db, begun.ref, USD("10"), "USD", LATER)
     assert checkouts.find(db, card.id, begun.ref).state == "refunded"
     assert open_alarms(db) == []
     assert checkouts.list_checkouts(db, owed=True)[0] == ()

@@ -231,6 +231,10 @@ def test_every_kind_of_alarm_is_told_in_words(db: Database) -> None:
             "payment:pi_1",
             {"amount": 5_000_000, "currency": "USD", "checkout": "pay_1"},
         ),
+        "refund_not_taken": (
+            "payment:pay_1",
+            {"amount": 5_000_000, "taken": 2_000_000, "currency": "USD", "serial": "10000000017"},
+        ),
         "partitions": ("table:cdr", {"months_ahead": 1}),
     }
     assert raised.keys() == alarmwords.TOLD.keys()

@@ -151,6 +151,46 @@ def test_a_phone_is_pinless_for_one_card_at_a_time(
         phones.set_pinless(db, card_id=second.id, caller=MINE, pinless=True, actor=holder(second), now=NOW)
 
 
+def test_a_new_password_is_asked_for_on_every_phone(
+    db: Database, vault: Vault, card: TestCard, trusted: Line
+) -> None:
+    add(db, card, pinless=True)
+    assert refused(trusted, card) is None
+    add(db, card, OTHER, pinless=True)
+    passwords.change_password(
+        db,
+        vault,
+        card_id=card.id,
+        present=Secret(card.password),
+        chosen=Secret("83620475"),
+        browser=HERE,
+        key="k",
+        actor=holder(card),
+        now=NOW,
+    )
+    assert of(db, card) == [(MINE, True, False)]
+    assert isinstance(trusted.authenticate(scenes.Credentials(), MINE), Refusal)
+
+
+def test_a_phone_that_is_added_again_waits_another_day(db: Database, card: TestCard) -> None:
+    add(db, card)
+    later = NOW + phones.WAITS / 2
+    assert not add(db, card, now=later)
+    assert phones.own_phones(db, card.id, later).phones[0].waits_until == later + phones.WAITS
+
+
+def test_two_cards_that_settle_one_phone_at_once_share_it_but_for_pinless(
+    db: Database, vault: Vault, card: TestCard, trusted: Line
+) -> None:
+    order = {"binding": "multi", "max_bound": 2, "auto_bind": False, "pinless": True}
+    cards = scenes.batch(db, vault, 6, name="Six", **order)
+    for one in cards:
+        add(db, one, pinless=True)
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(lambda one: refused(trusted, one), cards)) == [None] * 6
+    assert sorted(of(db, one)[0][2] for one in cards) == [False] * 5 + [True]
+
+
 def test_no_more_phones_than_the_batch_allows(db: Database, card: TestCard, trusted: Line) -> None:
     add(db, card)
     add(db, card, OTHER)

@@ -181,7 +181,7 @@ def _paid_online(db: Database, card: TestCard) -> None:
         db, card_id=card.id, amount=USD("10"), language="en", key="online", actor=SYSTEM, now=NOW
     )
     checkouts.paid(db, begun.ref, provider_ref="cs_1", amount=USD("10"), currency="USD", now=NOW)
-    checkouts.refunded(db, begun.ref, USD("4"), NOW)
+    checkouts.refunded(db, begun.ref, USD("4"), "USD", NOW)
     disable_bonus(db, rule_id=rule.id, **by)
 
 

@@ -203,8 +203,7 @@ def test_a_list_is_set_on_paper_in_every_script(
     assert f'lang="{language}"' in told[0]
 
 
-def test_paper_that_can_not_be_set_now_is_said_so(browser: Holder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(papers, "WAIT_S", 0.01)
+def test_paper_that_can_not_be_set_now_is_said_so(browser: Holder) -> None:
     with papers._SETTING:
         answer = browser.get("/card/money.pdf")
     assert answer.status_code == 503

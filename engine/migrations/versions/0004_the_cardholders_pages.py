@@ -127,7 +127,7 @@ def upgrade() -> None:
     for table, name, rule in CHANGED:
         constraint = op.f(f"ck_{table}_{name}")
         op.drop_constraint(constraint, table, type_="check")
-        # Old rows obey the old rule, which was narrower: looking at each would keep writers waiting for nothing.
+        # Old rows obey the old rule, which was narrower; they are looked at once, while writers wait.
         op.execute(f"ALTER TABLE {table} ADD CONSTRAINT {constraint} CHECK ({rule}) NOT VALID")
         op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}")
 
