@@ -119,6 +119,11 @@ def quoted_phone(digits: str) -> str:
     return f"\u2066{phone(digits)}\u2069"
 
 
+def in_one_piece(text: str) -> str:
+    """Digits in groups, on one line and from left to right wherever they stand: paper has no other way."""
+    return f"\u2066{text}\u2069".replace(" ", "\u00a0").replace("-", "\u2011") if text else ""
+
+
 def grouped(text: str) -> str:
     """Digits in groups of four, as they are read aloud."""
     return " ".join(text[at : at + 4] for at in range(0, len(text), 4))

@@ -216,7 +216,7 @@ def _limited(lines: Iterator[Any], cells: Callable[[Any], list[str]]) -> list[li
 def _call_cells(call: OwnCall) -> list[str]:
     return [
         formats.when(call.began_at),
-        formats.phone(call.destination),
+        formats.in_one_piece(formats.phone(call.destination)),
         call.destination_name,
         formats.span(call.talked_s),
         " ".join(explained(call)),
@@ -242,7 +242,7 @@ def _entry_cells(entry: OwnEntry, currency: str) -> list[str]:
     return [
         formats.when(entry.at),
         movement(entry),
-        formats.grouped(entry.other or ""),
+        formats.in_one_piece(formats.grouped(entry.other or "")),
         formats.money(entry.amount, currency),
         formats.money(entry.balance_after, currency),
     ]

@@ -199,7 +199,7 @@ def test_a_list_is_set_on_paper_in_every_script(
     assert answer.mimetype == "application/pdf"
     assert answer.data.startswith(b"%PDF-")
     assert answer.data.count(b"/FontFile") >= 1 or b"/ObjStm" in answer.data
-    assert "+44 20 7946 0000" in told[0]
+    assert "\u2066+44\u00a020\u00a07946\u00a00000\u2069" in told[0], "in one piece, from left to right"
     assert f'lang="{language}"' in told[0]
 
 
