@@ -37,7 +37,7 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     name: frozenset(roles)
     for name, roles in {
         # one's own log-in
-        "me.see": _ALL,
+        "me.see": (*_ALL, OWNER, CLERK),
         # looking
         "cards.see": _ALL,
         "calls.see": _ALL,
@@ -49,6 +49,8 @@ PERMISSIONS: dict[str, frozenset[str]] = {
         "jobs.see": (ADMIN, OPERATOR, AUDITOR),
         "people.see": (ADMIN, AUDITOR),
         "audit.see": (ADMIN, AUDITOR),
+        "desk.see": (OWNER, CLERK),
+        "desk.owner.see": (OWNER,),
         # one card
         "card.lock": (*_DESK, CARDHOLDER),
         "card.unlock": _DESK,
@@ -112,6 +114,18 @@ PERMISSIONS: dict[str, frozenset[str]] = {
         "export_template.change": _RUN,
         "export_template.remove": _RUN,
         "batch.shred": _RUN,
+        "shipment.send": _RUN,
+        "shipment.change": _RUN,
+        "shipment.receive": _TILL,
+        "print_design.add": _RUN,
+        "print_design.change": _RUN,
+        "print_design.remove": _RUN,
+        "print_run.order": _TILL,
+        "print_run.confirm": _TILL,
+        "print_run.cancel": _TILL,
+        "printer.add": _TILL,
+        "printer.change": _TILL,
+        "printer.remove": _TILL,
         "cards.printed": _RUN,
         "cards.shipped": _RUN,
         "cards.sold": _RUN,

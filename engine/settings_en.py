@@ -161,9 +161,9 @@ WORDS: dict[str, Words] = {
         "Write off after grace", "", "Write off what is left on a card when its grace has ended."
     ),
     "consent_exports": Words(
-        "Second person for exports",
+        "Second person for passwords",
         "",
-        "Whether exports with passwords need a second person's consent (on or off).",
+        "Whether exports and prints with passwords need a second person's consent (on or off).",
     ),
     "consent_recharge_over": Words(
         "Second person for amounts over",

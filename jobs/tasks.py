@@ -28,6 +28,7 @@ from engine.reports import buckets, pruning
 from engine.reports.verify import Finding, examine
 from engine.schema import Switch
 from engine.stock import handover
+from engine.stock.printing import files as print_files
 from engine.stock.shredding import shred_due
 from engine.timetable import JOBS
 
@@ -322,10 +323,12 @@ def prune(db: Database, clock: Clock) -> dict[str, Any]:
     """
     # Before the rows of work that tell where files are.
     handed_over = handover.remove_old(db, clock())
+    printed = print_files.remove_old(db, clock())
     return {
         **pruning.prune(db, clock()),
         "exports": export.remove_old(db, clock()),
         "hand_overs": handed_over,
+        "print_files": printed,
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from io import BytesIO
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from engine.errors import InvalidInput
 
@@ -27,8 +27,8 @@ _TRIES = ((1, None), (1, 256), (2, 256), (2, 64), (3, 32), (4, 16))
 """Ways to keep it, the best first: the share of the box, and colours (None: all of them)."""
 
 
-def read_logo(data: bytes) -> bytes:
-    """The picture of a file, without empty edges, as a PNG of at most `MOST_KEPT` bytes that fits into `BOX`.
+def read_logo(data: bytes, *, box: tuple[int, int] = BOX, most: int = MOST_KEPT) -> bytes:
+    """The picture of a file, without empty edges, as a PNG of at most `most` bytes that fits into `box` (pixels).
 
     The same file gives the same bytes. Raises `InvalidInput` (logo_empty, logo_too_large, logo_not_a_picture,
     logo_too_wide, logo_too_small, logo_blank).
@@ -38,17 +38,19 @@ def read_logo(data: bytes) -> bytes:
     if len(data) > MOST_BYTES:
         raise InvalidInput("logo_too_large", field="logo", high=MOST_BYTES // 1_000_000)
     picture = _cropped(_opened(data))
-    if min(_fitted(picture, BOX).size) < LEAST_SIDE:
+    if min(_fitted(picture, box).size) < LEAST_SIDE:
         raise InvalidInput("logo_too_small", field="logo", low=LEAST_SIDE)
     for share, colours in _TRIES:
-        made = _written(picture, (BOX[0] // share, BOX[1] // share), colours)
-        if len(made) <= MOST_KEPT:
+        made = _written(picture, (box[0] // share, box[1] // share), colours)
+        if len(made) <= most:
             break
     return made
 
 
 def _opened(data: bytes) -> Image.Image:
     """The picture as it is seen: its first frame, turned as its camera says."""
+    # The library that makes PDF files turns this on for the whole process, as soon as it is loaded.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         _check_size(*(_webp_size(data) or (0, 0)))
         with Image.open(BytesIO(data), formats=FORMATS) as image:

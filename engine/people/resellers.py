@@ -20,7 +20,7 @@ from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound
 from engine.names import checked_name, sought
 from engine.people import audit, sessions
-from engine.permissions import command
+from engine.permissions import command, require
 from engine.schema import Reseller, ResellerPerson
 
 REALM = "reseller"
@@ -171,6 +171,17 @@ def reseller_page(db: Database, reseller_id: int) -> ResellerView | None:
     with db.begin() as session:
         row = session.get(Reseller, reseller_id)
         return None if row is None else _view(session, row)
+
+
+def look(db: Database, reseller_id: int, actor: Actor, now: datetime) -> ResellerView:
+    """Let staff see a reseller's desk as its people do; who looked is kept. Raises `Forbidden`, `NotFound`."""
+    require(actor, "resellers.see")
+    with db.begin() as session:
+        row = session.get(Reseller, reseller_id)
+        if row is None:
+            raise NotFound("reseller_not_found")
+        _tell(session, "look", row, actor, now, None)
+        return _view(session, row)
 
 
 # --- steps ---

@@ -55,6 +55,7 @@ _WORK = """
         SELECT w.id FROM work w WHERE w.finished_at < %(before)s AND w.state IN ('done', 'failed', 'cancelled')
             AND NOT EXISTS (SELECT 1 FROM batch b WHERE b.work_id = w.id)
             AND NOT EXISTS (SELECT 1 FROM bulk_run r WHERE r.work_id = w.id)
+            AND NOT EXISTS (SELECT 1 FROM print_run r WHERE r.work_id = w.id)
             AND NOT EXISTS (
                 SELECT 1 FROM alarm a
                 WHERE a.kind = 'work_failed' AND a.subject = 'work:' || w.id AND a.cleared_at IS NULL

@@ -66,7 +66,20 @@ from engine.schema.people import (
     WebSession,
 )
 from engine.schema.reports import AttemptBucket, FundsBucket, PaymentBucket, StockBucket, TrafficBucket
-from engine.schema.stock import BatchKey, BulkChunk, BulkRefusal, BulkRun, ExportRun, ExportTemplate
+from engine.schema.stock import (
+    BatchKey,
+    BulkChunk,
+    BulkRefusal,
+    BulkRun,
+    ExportRun,
+    ExportTemplate,
+    PrintDesign,
+    Printer,
+    PrintRun,
+    PrintRunPart,
+    Shipment,
+    ShipmentRange,
+)
 from engine.schema.system import Alarm, JobRun, JobState, Setting, SettingsHead, Upload, Work
 
 __all__ = [
@@ -120,6 +133,10 @@ __all__ = [
     "Payment",
     "PaymentBucket",
     "PendingBinding",
+    "PrintDesign",
+    "PrintRun",
+    "PrintRunPart",
+    "Printer",
     "RecoveryCode",
     "Refund",
     "Replacement",
@@ -129,6 +146,8 @@ __all__ = [
     "SavedView",
     "Setting",
     "SettingsHead",
+    "Shipment",
+    "ShipmentRange",
     "SpeedDial",
     "Staff",
     "StockBucket",

@@ -322,7 +322,8 @@ class AutoRechargeCrossing(Base):
 class StockMove(Base):
     """A range of cards that went to a reseller, was activated or sold by one, or came back.
 
-    `amount` is what its account was charged for it (negative: given back).
+    `amount` is what its account was charged for it (negative: given back), for `charged` of the cards with a face value
+    of `face` (signed as the amount); the difference is the reseller's discount.
     """
 
     __tablename__ = "stock_move"
@@ -333,6 +334,8 @@ class StockMove(Base):
     last_id: Mapped[BigId]
     cards: Mapped[int]
     amount: Mapped[Micros]
+    charged: Mapped[int | None]
+    face: Mapped[int | None] = mapped_column(BigInteger)
     account_id: Mapped[BigId | None] = mapped_column(ForeignKey("account.id"))
     actor: Mapped[Name]
     reason: Mapped[Name | None]

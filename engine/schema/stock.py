@@ -9,6 +9,7 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
     Identity,
+    Index,
     LargeBinary,
     SmallInteger,
     Text,
@@ -61,6 +62,122 @@ class ExportTemplate(Base):
     settings: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_by: Mapped[Name]
     created_at: Mapped[Instant]
+
+
+class PrintDesign(Base):
+    """How cards are printed (`engine.stock.printing.designs`), with a logo of its own (PNG) or the brand's.
+
+    `for_resellers`: they may print their own stock with it.
+    """
+
+    __tablename__ = "print_design"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[Name] = mapped_column(unique=True)
+    settings: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    logo: Mapped[bytes | None] = mapped_column(LargeBinary)
+    for_resellers: Mapped[bool]
+    created_by: Mapped[Name]
+    created_at: Mapped[Instant]
+    changed_at: Mapped[Instant]
+
+
+class Printer(Base):
+    """How far a printer prints beside where it should, in micrometres to the right and down; a reseller's or ours."""
+
+    __tablename__ = "printer"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    reseller_id: Mapped[BigId | None] = mapped_column(ForeignKey("reseller.id"))
+    name: Mapped[Name]
+    offset_x_um: Mapped[int]
+    offset_y_um: Mapped[int]
+    created_at: Mapped[Instant]
+    __table_args__ = (
+        CheckConstraint(
+            "offset_x_um BETWEEN -20000 AND 20000 AND offset_y_um BETWEEN -20000 AND 20000", name="offset"
+        ),
+        Index("uq_printer_owner", text("coalesce(reseller_id, 0)"), "name", unique=True),
+    )
+
+
+class PrintRun(Base):
+    """A range of cards printed into one PDF: who, which, how, and the SHA-256 of the file once it was made.
+
+    `left_out` counts cards of the range that are not in it, by reason. The file itself is sealed in a folder and goes
+    when the run is confirmed, or a day after it was made.
+    """
+
+    __tablename__ = "print_run"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    work_id: Mapped[BigId] = mapped_column(ForeignKey("work.id"), unique=True)
+    batch_id: Mapped[BigId] = mapped_column(ForeignKey("batch.id"), index=True)
+    reseller_id: Mapped[BigId | None] = mapped_column(ForeignKey("reseller.id"))
+    first_id: Mapped[BigId]
+    last_id: Mapped[BigId]
+    design: Mapped[Name]
+    again: Mapped[bool]
+    reason: Mapped[Name | None]
+    actor: Mapped[Name]
+    actor_name: Mapped[Name]
+    created_at: Mapped[Instant]
+    cards: Mapped[int | None]
+    left_out: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    pages: Mapped[int | None]
+    size: Mapped[int | None] = mapped_column(BigInteger)
+    sha256: Mapped[bytes | None] = mapped_column(LargeBinary)
+    made_at: Mapped[Instant | None]
+    downloads: Mapped[int] = mapped_column(server_default=text("0"))
+    confirmed_at: Mapped[Instant | None]
+    confirmed_by: Mapped[Name | None]
+    __table_args__ = (
+        CheckConstraint("last_id >= first_id", name="cards"),
+        CheckConstraint("(sha256 IS NULL) = (made_at IS NULL)", name="made"),
+        CheckConstraint("confirmed_at IS NULL OR made_at IS NOT NULL", name="confirmed"),
+        Index(None, "reseller_id", "id"),
+    )
+
+
+class PrintRunPart(Base):
+    """Serials that stand on a print run, both ends included: its range without what was left out."""
+
+    __tablename__ = "print_run_part"
+    run_id: Mapped[BigId] = mapped_column(ForeignKey("print_run.id"), primary_key=True)
+    first_id: Mapped[BigId] = mapped_column(primary_key=True, autoincrement=False)
+    last_id: Mapped[BigId]
+    __table_args__ = (CheckConstraint("last_id >= first_id", name="cards"),)
+
+
+class Shipment(Base):
+    """Cards that left the warehouse together, to a reseller or somebody else, and whether they arrived."""
+
+    __tablename__ = "shipment"
+    id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
+    reseller_id: Mapped[BigId | None] = mapped_column(ForeignKey("reseller.id"))
+    recipient: Mapped[Name]
+    address: Mapped[Name | None]
+    carrier: Mapped[Name | None]
+    tracking: Mapped[Name | None]
+    note: Mapped[Name | None]
+    cards: Mapped[int]
+    actor: Mapped[Name]
+    at: Mapped[Instant]
+    received_at: Mapped[Instant | None]
+    received_by: Mapped[Name | None]
+    __table_args__ = (
+        CheckConstraint("cards > 0", name="cards"),
+        CheckConstraint("(received_at IS NULL) = (received_by IS NULL)", name="received"),
+        Index(None, "reseller_id", "id"),
+    )
+
+
+class ShipmentRange(Base):
+    """Serials of a shipment, both ends included, in the order they are packed."""
+
+    __tablename__ = "shipment_range"
+    shipment_id: Mapped[BigId] = mapped_column(ForeignKey("shipment.id"), primary_key=True)
+    n: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    first_id: Mapped[BigId]
+    last_id: Mapped[BigId]
+    __table_args__ = (CheckConstraint("last_id >= first_id", name="cards"),)
 
 
 class BulkRun(Base):

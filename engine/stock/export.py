@@ -25,7 +25,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from engine import settings
@@ -36,7 +36,7 @@ from engine.idempotency import fingerprint
 from engine.names import checked_reason
 from engine.people import audit, consents
 from engine.permissions import command
-from engine.schema import Batch, BatchKey, ExportRun
+from engine.schema import Batch, BatchKey, ExportRun, PrintRun, Work
 from engine.stock import forms, writing
 from engine.stock.batches import find_batch
 from engine.stock.forms import BUILT_IN, Form
@@ -280,8 +280,18 @@ def _opened(
         .limit(1)
     ).one_or_none()
     repeated = issued if issued is not None and _is_the_same(issued, wanted, actor, now) else None
-    if issued is not None and not wanted.again and repeated is None:
-        raise Conflict("already_issued", name=batch.name, at=issued.issued_at)
+    # Passwords that were printed have left the house as well, and those that are about to be.
+    printed = (
+        select(func.max(func.coalesce(PrintRun.made_at, PrintRun.created_at)))
+        .join(Work, Work.id == PrintRun.work_id)
+        .where(
+            PrintRun.batch_id == batch.id,
+            or_(PrintRun.made_at.is_not(None), Work.state.in_(("queued", "running"))),
+        )
+    )
+    issued_at = session.scalar(printed) if issued is None else issued.issued_at
+    if issued_at is not None and not wanted.again and repeated is None:
+        raise Conflict("already_issued", name=batch.name, at=issued_at)
     return batch, vault.unwrap(key.wrapped, key.master), repeated
 
 

@@ -22,58 +22,11 @@ from engine.funds.accounts import MOST
 from engine.people import audit
 from engine.people.resellers import trading
 from engine.schema import Reseller
-from engine.stock import conditions
-from engine.stock.conditions import FACE, reason_sql
+from engine.stock.conditions import FACE
 from engine.stock.custody import Range, lock_range, require_ready, subject_of
+from engine.stock.verbs import RANGE, VERBS, Verb
 
 _CHARGED = ("activate", "sell")
-_PRICE = f"""coalesce(card.reseller_price,
-    CAST(div(CAST({FACE} AS numeric) * (10000 - :discount) + 5000, 10000) AS bigint))"""
-_DUE = f"CASE WHEN card.reseller_price IS NULL THEN {_PRICE} ELSE 0 END"
-
-
-@dataclass(frozen=True, slots=True)
-class _Verb:
-    """What may be done with a range, in SQL: what keeps a card from it, what it changes, what a card costs."""
-
-    reasons: Mapping[str, str]
-    changes: str
-    amount: str | None = None
-
-    @property
-    def why(self) -> str:
-        """SQL that gives the reason why a card is left, or NULL."""
-        return reason_sql(self.reasons)
-
-
-_VERBS = {
-    "assign": _Verb(conditions.ASSIGN, "reseller_id = :reseller_id"),
-    "unassign": _Verb(conditions.UNASSIGN, "reseller_id = NULL"),
-    "activate": _Verb(
-        conditions.ACTIVATE,
-        "activated_at = coalesce(card.activated_at, :now), released_at = coalesce(card.released_at, :now),"
-        f" reseller_price = {_PRICE}",
-        _DUE,
-    ),
-    "sell": _Verb(
-        conditions.SELL,
-        # What is released at generation waits for no activation, also where a return took the release back.
-        "released_at = CASE WHEN batch.release = 'generation' AND card.reseller_price IS NULL"
-        " THEN coalesce(card.released_at, :now)"
-        f" ELSE card.released_at END, sold_at = coalesce(card.sold_at, :now), reseller_price = {_PRICE}",
-        _DUE,
-    ),
-    "return": _Verb(
-        conditions.RETURN,
-        "sold_at = NULL, activated_at = NULL, reseller_price = NULL,"
-        # Whoever got its price back may know its password.
-        " released_at = CASE WHEN batch.release = 'generation' AND card.reseller_price IS NULL"
-        " THEN card.released_at END,"
-        " reseller_id = CASE WHEN :to_operator THEN NULL ELSE card.reseller_id END",
-        "-coalesce(card.reseller_price, 0)",
-    ),
-}
-_RANGE = "card.id BETWEEN :first AND :last AND batch.id = card.batch_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +75,21 @@ class _Act:
     """The same, for the reseller whose stock it is, with all that its SQL asks for."""
 
     asked: Wanted
-    verb: _Verb
+    verb: Verb
     reseller: Reseller | None
     values: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class _Count:
-    """What a range holds before it is changed: cards to change, cards left by reason, what the changed ones cost."""
+class Counted:
+    """What a range holds before it is changed: cards to change, cards left by reason, what the changed ones cost, their
+    face value, and how many of them it is for."""
 
     changed: int
     why: dict[str, int]
     amount: int
+    face: int
+    due: int
 
 
 @reruns
@@ -154,7 +110,7 @@ def move(db: Database, asked: Wanted) -> Resold:
             "discount": reseller.discount_bp if reseller else 0,
             **asked.values,
         }
-        done = _do(session, _Act(asked, _VERBS[asked.kind], reseller, values))
+        done = _do(session, _Act(asked, VERBS[asked.kind], reseller, values))
         kept = {name: value for name, value in asdict(done).items() if name != "repeated"}
         idempotency.keep(session, asked.scope, asked.key, kept)
         return done
@@ -163,8 +119,8 @@ def move(db: Database, asked: Wanted) -> Resold:
 def _do(session: Session, act: _Act) -> Resold:
     asked, reseller = act.asked, act.reseller
     batches = _require_theirs(session, act)
-    currency = _currency(session, act)
-    counted = _count(session, act)
+    currency = currency_of(session, asked.cards) if act.verb.amount else None
+    counted = count(session, act.verb, act.values)
     move_id = balance = None
     if counted.changed:
         pays = reseller is not None and counted.amount != 0
@@ -243,25 +199,14 @@ def _reseller(session: Session, asked: Wanted) -> Reseller | None:
 
 def _require_theirs(session: Session, act: _Act) -> tuple[str, ...]:
     """Lock the cards of the range, each of which must be the reseller's own; gives the names of their batches."""
-    theirs = text(
-        "SELECT count(*) FROM card JOIN batch ON batch.id = card.batch_id AND batch.ready_at IS NOT NULL"
-        " WHERE card.id BETWEEN :first AND :last AND card.reseller_id = :owner"
-    )
-    asked = {
-        "first": act.asked.cards.first,
-        "last": act.asked.cards.last,
-        "owner": act.reseller.id if act.reseller else 0,
-    }
-    wanted = act.asked.cards.last - act.asked.cards.first + 1
+    cards, owner = act.asked.cards, act.reseller.id if act.reseller else 0
     if act.asked.actor.kind == "reseller":
         # Looked at before anything is locked, so that nobody can keep another's cards waiting.
-        missing = wanted - (session.scalar(theirs, asked) or 0)
-        if missing:
-            raise NotFound("cards_not_found", count=missing)
+        require_own(session, cards, owner)
     batches = require_ready(session, act.asked.cards)
     lock_range(session, act.asked.cards)
     if act.asked.kind not in ("assign", "unassign"):
-        missing = wanted - (session.scalar(theirs, asked) or 0)
+        missing = _not_theirs(session, cards, owner)
         if missing and act.asked.actor.kind == "reseller":
             raise NotFound("cards_not_found", count=missing)
         if missing:
@@ -269,13 +214,27 @@ def _require_theirs(session: Session, act: _Act) -> tuple[str, ...]:
     return batches
 
 
-def _currency(session: Session, act: _Act) -> str | None:
-    """The currency of a range that is paid for; None where nothing is. Raises `Conflict` ("mixed_currencies")."""
-    if act.verb.amount is None:
-        return None
+def require_own(session: Session, cards: Range, reseller_id: int) -> None:
+    """Each serial of a range is a card of the reseller's own stock. Raises `NotFound` ("cards_not_found")."""
+    missing = _not_theirs(session, cards, reseller_id)
+    if missing:
+        raise NotFound("cards_not_found", count=missing)
+
+
+def _not_theirs(session: Session, cards: Range, reseller_id: int) -> int:
+    theirs = text(
+        "SELECT count(*) FROM card JOIN batch ON batch.id = card.batch_id AND batch.ready_at IS NOT NULL"
+        " WHERE card.id BETWEEN :first AND :last AND card.reseller_id = :owner"
+    )
+    asked = {"first": cards.first, "last": cards.last, "owner": reseller_id}
+    return cards.last - cards.first + 1 - (session.scalar(theirs, asked) or 0)
+
+
+def currency_of(session: Session, cards: Range) -> str:
+    """The currency of a range. Raises `Conflict` ("mixed_currencies")."""
     found = session.scalars(
         text("SELECT DISTINCT currency FROM batch WHERE first_id <= :last AND last_id >= :first ORDER BY 1"),
-        {"first": act.asked.cards.first, "last": act.asked.cards.last},
+        {"first": cards.first, "last": cards.last},
     ).all()
     if len(found) > 1:
         raise Conflict("mixed_currencies", currencies=list(found))
@@ -298,34 +257,39 @@ def account_of(session: Session, reseller: Reseller, currency: str) -> int:
 # --- the statements ---
 
 
-def _count(session: Session, act: _Act) -> _Count:
+def count(session: Session, verb: Verb, values: Mapping[str, Any]) -> Counted:
+    """What `verb` would change in a range now, and what that costs. Raises `InvalidInput` ("range_too_dear")."""
     rows = session.execute(
         text(
-            f"SELECT {act.verb.why} AS why, count(*) AS cards,"
-            f" sum({act.verb.amount or '0'}) AS amount FROM card, batch WHERE {_RANGE} GROUP BY 1"
+            f"SELECT {verb.why} AS why, count(*) AS cards,"
+            f" sum({verb.amount or '0'}) AS amount, count(*) FILTER (WHERE {verb.due or 'false'}) AS due,"
+            f" coalesce(sum({FACE}) FILTER (WHERE {verb.due or 'false'}), 0) AS face"
+            f" FROM card, batch WHERE {RANGE} GROUP BY 1"
         ),
-        act.values,
+        values,
     ).all()
     changed = next((row for row in rows if row.why is None), None)
     if changed is None:
-        return _Count(0, {row.why: row.cards for row in rows}, 0)
+        return Counted(0, {row.why: row.cards for row in rows}, 0, 0, 0)
     amount = int(changed.amount)
     if abs(amount) > MOST:
         raise InvalidInput("range_too_dear", field="last")
-    return _Count(changed.cards, {row.why: row.cards for row in rows if row.why is not None}, amount)
+    why = {row.why: row.cards for row in rows if row.why is not None}
+    return Counted(changed.cards, why, amount, verb.sign * int(changed.face), changed.due)
 
 
 _ADD_MOVE = text(
     """
     INSERT INTO stock_move
-        (kind, reseller_id, first_id, last_id, cards, amount, account_id, actor, reason, idempotency_key, at)
-    VALUES (:kind, :reseller, :first, :last, :cards, :amount, :account, :actor, :reason, :key, :now)
+        (kind, reseller_id, first_id, last_id, cards, charged, amount, face, account_id, actor, reason,
+        idempotency_key, at)
+    VALUES (:kind, :reseller, :first, :last, :cards, :charged, :amount, :face, :account, :actor, :reason, :key, :now)
     RETURNING id
     """
 )
 
 
-def _add_moves(session: Session, act: _Act, counted: _Count, account_id: int | None) -> int:
+def _add_moves(session: Session, act: _Act, counted: Counted, account_id: int | None) -> int:
     """The documents: one, and where cards are taken from a reseller without money one for each that had some.
 
     Returns the id of the command's own (of an `unassign`: the first).
@@ -339,11 +303,25 @@ def _add_moves(session: Session, act: _Act, counted: _Count, account_id: int | N
     moves: list[dict[str, Any]] = []
     if act.asked.kind in ("assign", "unassign"):
         for row in _losing(session, act):
-            taken = {"first": row.first, "last": row.last, "cards": row.cards, "amount": 0, "key": None}
+            taken = {
+                "first": row.first,
+                "last": row.last,
+                "cards": row.cards,
+                "amount": 0,
+                "charged": None,
+                "face": None,
+                "key": None,
+            }
             moves.append({**common, **taken, "kind": "unassign", "reseller": row.reseller_id})
     if act.reseller and act.asked.kind != "unassign":
         own = {"first": act.asked.cards.first, "last": act.asked.cards.last, "cards": counted.changed}
-        money = {"amount": counted.amount, "account": account_id, "key": f"{act.asked.scope}:{act.asked.key}"}
+        money = {
+            "amount": counted.amount,
+            "charged": counted.due if act.verb.due else None,
+            "face": counted.face if act.verb.due else None,
+            "account": account_id,
+            "key": f"{act.asked.scope}:{act.asked.key}",
+        }
         moves.append({**common, **own, **money, "kind": act.asked.kind, "reseller": act.reseller.id})
     ids = [int(session.scalar(_ADD_MOVE, move) or 0) for move in moves]
     return ids[-1] if act.asked.kind != "unassign" else ids[0]
@@ -354,7 +332,7 @@ def _losing(session: Session, act: _Act) -> list[Any]:
     found = session.execute(
         text(
             "SELECT card.reseller_id, count(*) AS cards, min(card.id) AS first, max(card.id) AS last FROM card, batch"
-            f" WHERE {_RANGE} AND card.reseller_id IS NOT NULL AND {act.verb.why} IS NULL"
+            f" WHERE {RANGE} AND card.reseller_id IS NOT NULL AND {act.verb.why} IS NULL"
             " GROUP BY 1 ORDER BY 1"
         ),
         act.values,
@@ -370,7 +348,7 @@ def _change(session: Session, act: _Act, move: int) -> None:
             f"""
             WITH due AS MATERIALIZED (
                 SELECT card.id, card.reseller_id AS was, card.reseller_price AS price_was FROM card, batch
-                WHERE {_RANGE} AND {act.verb.why} IS NULL
+                WHERE {RANGE} AND {act.verb.why} IS NULL
             ), changed AS (
                 UPDATE card SET {act.verb.changes} FROM batch, due
                 WHERE batch.id = card.batch_id AND due.id = card.id

@@ -32,7 +32,17 @@ from engine.permissions import command
 from engine.stock.custody import Range
 from engine.stock.moves import Resold, Wanted, account_of, acting_for, move, scope_of
 
-__all__ = ["Resold", "activate", "assign", "give_back", "recharge", "sell", "unassign"]
+__all__ = [
+    "Resold",
+    "activate",
+    "activate_and_sell",
+    "assign",
+    "check_recharge",
+    "give_back",
+    "recharge",
+    "sell",
+    "unassign",
+]
 
 
 @command("stock.assign")
@@ -138,6 +148,25 @@ def give_back(
     return _run(db, "return", cards, actor, now, owner, key, reason, {"to_operator": to_operator})
 
 
+def activate_and_sell(
+    db: Database,
+    cards: Range,
+    actor: Actor,
+    now: datetime,
+    *,
+    reseller_id: int | None = None,
+    key: str,
+    reason: str | None = None,
+) -> tuple[Resold, Resold]:
+    """Activate a range, then note that it was sold: two commands, each once for the key. The first one charges.
+
+    Where it ends between them, as by a lost connection, the cards are activated and charged and not marked as sold; the
+    same again with the same key does the rest. Raises as `activate`.
+    """
+    activated = activate(db, cards, actor, now, reseller_id=reseller_id, key=key, reason=reason)
+    return activated, sell(db, cards, actor, now, reseller_id=reseller_id, key=key, reason=reason)
+
+
 @command("stock.recharge")
 def recharge(
     db: Database,
@@ -156,14 +185,19 @@ def recharge(
     ("account_exhausted"), `Conflict` (no_reseller_account, reseller_disabled), `NotFound` ("card_not_found": also for
     another's card).
     """
-    if type(amount) is not int or amount < 1:
-        raise InvalidInput("amount_too_small", field="amount")
-    if amount > recharges.MOST:
-        raise InvalidInput("amount_too_large", field="amount", high=recharges.MOST)
+    check_recharge(amount)
     owner = acting_for(actor, reseller_id)
     return _recharge(
         db, card_id, amount, owner, key or idempotency.new_key(), checked_reason(reason), actor, now
     )
+
+
+def check_recharge(amount: int) -> None:
+    """What may be asked to put on a card. Raises `InvalidInput` (amount_too_small, amount_too_large)."""
+    if type(amount) is not int or amount < 1:
+        raise InvalidInput("amount_too_small", field="amount")
+    if amount > recharges.MOST:
+        raise InvalidInput("amount_too_large", field="amount", high=recharges.MOST)
 
 
 @reruns

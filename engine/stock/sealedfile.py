@@ -7,8 +7,10 @@ is its place in the file and whether it is the last, so that pieces can't change
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -24,17 +26,60 @@ _WRAPPED = 40
 
 def sealed(vault: Vault, clear: Iterable[bytes]) -> Iterator[bytes]:
     """The bytes of a sealed file for those of a clear one."""
-    key, wrapped, master = vault.new_data_key()
-    yield _MAGIC + master.to_bytes(2, "big") + wrapped
-    gcm, left, at = AESGCM(key), bytearray(), 0
+    sealing = _Sealing(vault)
+    yield sealing.head
     for some in clear:
-        left += some
+        yield from sealing.take(some)
+    yield sealing.end()
+
+
+class SealedWriter(io.RawIOBase):
+    """A file to write clear bytes to, which `file` gets sealed. `finish` ends it; what was never ended can't be opened.
+
+    `digest` is the SHA-256 of the clear bytes so far, `size` how many they are.
+    """
+
+    def __init__(self, vault: Vault, file: BinaryIO) -> None:
+        self._sealing, self._file = _Sealing(vault), file
+        self.digest, self.size = hashlib.sha256(), 0
+        file.write(self._sealing.head)
+
+    def writable(self) -> bool:
+        """That is all it is."""
+        return True
+
+    def write(self, clear: Any, /) -> int:
+        """Seal some more."""
+        some = bytes(clear)
+        self.digest.update(some)
+        self.size += len(some)
+        for piece in self._sealing.take(some):
+            self._file.write(piece)
+        return len(some)
+
+    def finish(self) -> None:
+        """Write the end of the sealed file."""
+        self._file.write(self._sealing.end())
+
+
+class _Sealing:
+    """The pieces of one sealed file as its clear bytes come."""
+
+    def __init__(self, vault: Vault) -> None:
+        key, wrapped, master = vault.new_data_key()
+        self.head = _MAGIC + master.to_bytes(2, "big") + wrapped
+        self._gcm, self._left, self._at = AESGCM(key), bytearray(), 0
+
+    def take(self, some: bytes) -> Iterator[bytes]:
+        self._left += some
         # A whole piece is kept back until something follows it: the last one must be known as the last.
-        while len(left) > PIECE:
-            yield gcm.encrypt(_nonce(at, last=False), bytes(left[:PIECE]), None)
-            del left[:PIECE]
-            at += 1
-    yield gcm.encrypt(_nonce(at, last=True), bytes(left), None)
+        while len(self._left) > PIECE:
+            yield self._gcm.encrypt(_nonce(self._at, last=False), bytes(self._left[:PIECE]), None)
+            del self._left[:PIECE]
+            self._at += 1
+
+    def end(self) -> bytes:
+        return self._gcm.encrypt(_nonce(self._at, last=True), bytes(self._left), None)
 
 
 def opened(vault: Vault, file: BinaryIO) -> Iterator[bytes]:

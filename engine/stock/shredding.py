@@ -20,6 +20,7 @@ from engine.permissions import command
 from engine.schema import Batch, BatchKey
 from engine.stock import handover
 from engine.stock.batches import find_batch
+from engine.stock.printing import files
 from engine.stock.repeats import once
 
 
@@ -49,7 +50,7 @@ def shred(
         if batch.ready_at is None:
             raise Conflict("batch_not_ready", name=batch.name)
         _destroy(session, batch, wrapped, actor, now, reason)
-    handover.remove_of(db, [batch.id])
+    _remove_files(db, [batch.id])
     _rewrite(db)
 
 
@@ -71,7 +72,7 @@ def shred_due(db: Database, actor: Actor, now: datetime) -> list[str]:
                 names.append(batch.name)
                 ids.append(batch.id)
     if names:
-        handover.remove_of(db, ids)
+        _remove_files(db, ids)
         _rewrite(db)
     return names
 
@@ -97,6 +98,12 @@ def _destroy(
         name=batch.name,
         cards=batch.count,
     )
+
+
+def _remove_files(db: Database, batch_ids: list[int]) -> None:
+    """What was made of the batches and not fetched yet."""
+    handover.remove_of(db, batch_ids)
+    files.remove_of(db, batch_ids)
 
 
 def _rewrite(db: Database) -> None:
