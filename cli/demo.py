@@ -17,6 +17,7 @@ from engine.reports.verify import Finding
 from engine.vault import Secret
 
 _SIZES = ("small", "normal", "large")
+_DOORS = {"staff": "/log-in", "reseller": "/desk/log-in"}
 
 
 @click.command("demo")
@@ -50,15 +51,12 @@ def command(context: Context, size: str, ask_password: bool, password: str | Non
     context.config.load_keys()
     migrations.upgrade(context.database_url, context.clock())
     say = (lambda text: None) if context.as_json else lambda text: click.echo(text, err=True)
-    make = large.make if size == "large" else making.make
-    made = make(
-        context.db,
-        context.vault,
-        context.clock(),
-        password=None if password is None else Secret(password),
-        say=say,
-        **({} if size == "large" else {"size": size}),
-    )
+    more: dict[str, Any] = {"password": None if password is None else Secret(password), "say": say}
+    if size == "large":
+        made = large.make(context.db, context.vault, context.clock(), **more)
+    else:
+        files = context.config.home.resolve() / "exports"
+        made = making.make(context.db, context.vault, context.clock(), files, size=size, **more)
     context.answer(_data(made), _text(made))
     if made.findings:
         raise EngineError("demo_books_wrong", count=len(made.findings))
@@ -104,8 +102,8 @@ def _data(made: Any) -> dict[str, Any]:
 
 
 def _text(made: Any) -> str:
-    rows = [[one.login, one.role, one.name, one.password.value] for one in made.logins]
-    lines = [table(["Login", "Role", "Name", "Password"], rows)]
+    rows = [[_DOORS[one.realm], one.login, one.role, one.name, one.password.value] for one in made.logins]
+    lines = [table(["At", "Login", "Role", "Name", "Password"], rows)]
     lines += [
         f"{one.login} is also asked for a code; tell an authenticator app {one.code_secret.value}"
         for one in made.logins

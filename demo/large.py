@@ -44,7 +44,7 @@ def make(
     Raises `Conflict` ("installation_used") before anything is written.
     """
     require_unused(db)
-    world = World(db, vault, SIZES["small"], now, say, password)
+    world = World(db, vault, SIZES["small"], now, say, password=password)
     prepare_months(db, world.begins, now)
     say("Staff, switches, access numbers, resellers, rate decks.")
     settle_in(world)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from demo import night, office, stock, traffic, trouble
+from demo import night, office, printing, shops, stock, traffic, trouble
 from demo.customers import Customer, customers, expected_calls
 from demo.office import Office
 from demo.stock import PLANS
@@ -46,7 +46,8 @@ def live(world: World) -> Life:
     """Live through all the days. The people, decks and switches stand."""
     desk = Office(world, world.dice("office"))
     life = Life(world, desk)
-    for task in sorted([*stock.agenda(world), *office.agenda(desk)], key=lambda task: task[:2]):
+    agenda = [*stock.agenda(world), *printing.agenda(world), *shops.agenda(world), *office.agenda(desk)]
+    for task in sorted(agenda, key=lambda task: task[:2]):
         life.tasks.setdefault(task[0], []).append(task)
     with ThreadPoolExecutor(world.size.threads, "demo") as pool:
         for day in range(DAYS + 1):
@@ -67,6 +68,7 @@ def _day(life: Life, day: int, pool: ThreadPoolExecutor) -> None:
         stock.sell(world, key, ids, day)
     office.serve(life.desk, life.people, day)
     office.desk(life.desk, life.people, day)
+    shops.of_day(world, life.people, day)
     trouble.of_day(world, life.people, day, dice)
     _special(life, day, dice)
     _set_pace(life, day)

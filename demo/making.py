@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from demo import life, night, rates
@@ -59,6 +60,7 @@ def make(
     db: Database,
     vault: Vault,
     now: datetime,
+    files: Path,
     *,
     size: str = "normal",
     password: Secret | None = None,
@@ -66,10 +68,12 @@ def make(
 ) -> Made:
     """Make the world in a migrated database, up to `now`; `password` is everybody's, or each gets a random one.
 
+    `files`: the folder in which print runs wait to be fetched, as the portal has it.
+
     Raises `Conflict` ("installation_used") before anything is written.
     """
     require_unused(db)
-    world = World(db, vault, SIZES[size], now, say, password)
+    world = World(db, vault, SIZES[size], now, say, files, password)
     prepare_months(db, world.begins, now)
     say("Staff, switches, access numbers, resellers.")
     settle_in(world)

@@ -26,8 +26,9 @@ STAFF = (
 SECOND_FACTOR = "finance"
 """Who of them is asked for a code of an app, too."""
 
+CORNER = "Corner Phone Shop"
 RESELLERS = {
-    "Corner Phone Shop": (1_200, "1500.00", "250.00", "corner"),
+    CORNER: (1_200, "1500.00", "250.00", "corner"),
     "Airport Kiosks": (900, "3200.00", "0.00", "airport"),
     "Harbour Grocers": (1_500, "900.00", "400.00", "harbour"),
 }
@@ -161,8 +162,8 @@ def _resellers(world: World) -> None:
 def _reseller_people(world: World, reseller: str, login: str) -> None:
     at = world.at(0, 15.0)
     for name, what, role in (
-        (login, f"{reseller}, owner", "owner"),
-        (f"{login}-till", f"{reseller}, till", "clerk"),
+        (login, f"{login.capitalize()} owner", "owner"),
+        (f"{login}-till", f"{login.capitalize()} till", "clerk"),
     ):
         person, password = resellerpeople.add_person(
             world.db,

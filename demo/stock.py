@@ -12,10 +12,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from demo.people import RESELLERS
+from demo.people import CORNER, RESELLERS
 from demo.rates import AMERICAS, EUROPE, WORLD
 from demo.world import DAYS, Lot, World, pieces_of, run_work, usd
-from engine.stock import custody, resale, shredding
+from engine.stock import custody, resale, shipments, shredding
 from engine.stock.batches import GENERATE, BatchOrder, discard, order_batch
 from engine.stock.custody import Range
 from engine.stock.export import export_batch
@@ -29,8 +29,8 @@ LEAST = 12
 class Plan:
     """A batch as it is planned. Days count from the first; None: it does not come to that.
 
-    `opened`: how many of its cards the world knows the passwords of, because somebody will use them. `custody` holds
-    until which stage it comes. `live`: the days between which its cards come into use, and what part of them.
+    `custody` holds until which stage it comes; what is "printed" is printed in the house (`demo.printing`). `live`: the
+    days between which its cards come into use, and what part of them.
     """
 
     region: str
@@ -119,6 +119,7 @@ PLANS = {
     ),
     "harbour": Plan("Harbour", 200, "5.00", 30, {"release": "activation"}, "shipped", False, (34, 84, 0.3)),
     "transit": Plan("Airport", 240, "20.00", 82, {}, "shipped"),
+    "counter": Plan("Counter", 80, "10.00", 48, {"release": "activation"}, "made"),
     "press": Plan("Corner", 220, "10.00", 86, {}, "printed"),
     "fresh": Plan("Harbour", 300, "10.00", DAYS - 1, {}, "made"),
 }
@@ -130,7 +131,7 @@ VOUCHERS = {
 }
 
 RESELLER_OF = {
-    "corner": "Corner Phone Shop",
+    "corner": CORNER,
     "airport": "Airport Kiosks",
     "harbour": "Harbour Grocers",
     "transit": "Airport Kiosks",
@@ -143,9 +144,8 @@ def agenda(world: World) -> list[tuple[int, float, Callable[[], None]]]:
     tasks: list[tuple[int, float, Callable[[], None]]] = []
     for key, plan in {**PLANS, **VOUCHERS}.items():
         tasks.append((plan.day, 9.5, lambda key=key, plan=plan: _order(world, key, plan)))
-        if plan.custody != "made":
-            tasks.append((plan.day, 15.0, lambda key=key, plan=plan: _print(world, key, plan)))
         if plan.custody in ("shipped", "sold"):
+            tasks.append((plan.day, 15.0, lambda key=key, plan=plan: _print(world, key, plan)))
             tasks.append((plan.day + 1, 11.0, lambda key=key, plan=plan: _ship(world, key, plan)))
         if plan.shred:
             tasks.append((plan.day + 2, 16.5, lambda key=key, plan=plan: _shred(world, key, plan)))
@@ -213,10 +213,6 @@ def _first_id(world: World, batch_id: int) -> int:
     return int(row.first_id)
 
 
-def _whole(lot: Lot) -> Range:
-    return Range(lot.first_id, lot.last_id)
-
-
 def _print(world: World, key: str, plan: Plan) -> None:
     """The file for the printer is handed out (and, in the demo world, thrown away), then the print is confirmed."""
     lot, at = world.lots[key], world.at(plan.day, 15.0)
@@ -232,21 +228,35 @@ def _print(world: World, key: str, plan: Plan) -> None:
             at,
             reason="For the printer",
         )
-    custody.mark_printed(world.db, _whole(lot), world.who("operations"), at + timedelta(hours=2))
+    custody.mark_printed(world.db, lot.whole, world.who("operations"), at + timedelta(hours=2))
 
 
 def _ship(world: World, key: str, plan: Plan) -> None:
-    cards, at = _whole(world.lots[key]), world.at(plan.day + 1, 11.0)
-    custody.mark_shipped(world.db, cards, world.who("night"), at)
-    if key in RESELLER_OF:
+    """Out of the warehouse; it arrives the next morning, but for what is under way still."""
+    cards, at = world.lots[key].whole, world.at(plan.day + 1, 11.0)
+    reseller = RESELLER_OF.get(key)
+    if reseller is not None:
         resale.assign(
             world.db,
             cards,
             world.who("operations"),
-            at + timedelta(minutes=10),
-            reseller_id=world.resellers[RESELLER_OF[key]],
-            reason="Delivery note in the box",
+            at,
+            reseller_id=world.resellers[reseller],
+            reason="Their order",
         )
+    sent = shipments.send(
+        world.db,
+        [cards],
+        None if reseller else "Our own counter",
+        world.who("night"),
+        at + timedelta(minutes=10),
+        reseller_id=world.resellers[reseller] if reseller else None,
+        carrier="Parcel service" if reseller else "Own van",
+        tracking=f"PS {plan.day:03}-{cards.first % 10_000:04}" if reseller else None,
+    )
+    if plan.live or key in VOUCHERS:
+        who = world.people[RESELLERS[reseller][3]] if reseller else world.who("operations")
+        shipments.receive(world.db, sent.id, who, world.at(plan.day + 2, 8.5))
 
 
 def _shred(world: World, key: str, plan: Plan) -> None:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
@@ -20,6 +21,9 @@ from engine.money import MICROS
 from engine.people.switches import SwitchIdentity
 from engine.schema import BatchKey, Card
 from engine.stock import generation
+from engine.stock.custody import Range
+from engine.stock.printing import making as print_making
+from engine.stock.printing import runs as print_runs
 from engine.vault import Sealer, Secret, Vault
 
 ZONE = ZoneInfo("America/New_York")
@@ -80,16 +84,25 @@ class Lot:
     last_id: int
     cards: list[Piece] = field(default_factory=list)
 
+    @property
+    def whole(self) -> Range:
+        """All of its cards."""
+        return Range(self.first_id, self.last_id)
+
 
 @dataclass(slots=True)
 class World:
-    """The demo world while it is made. `begins` is the midnight before its first day, `now` when it meets the clock."""
+    """The demo world while it is made. `begins` is the midnight before its first day, `now` when it meets the clock.
+
+    `files`: the folder in which print runs wait to be fetched.
+    """
 
     db: Database
     vault: Vault
     size: Size
     now: datetime
     say: Callable[[str], None]
+    files: Path = Path()
     password: Secret | None = None
     people: dict[str, Actor] = field(default_factory=dict)
     logins: list[Login] = field(default_factory=list)
@@ -121,7 +134,11 @@ class World:
         return self.people[login]
 
 
-HANDLERS = {generation.GENERATE: generation.run, bulk_handler.KIND: bulk_handler.run}
+HANDLERS = {
+    generation.GENERATE: generation.run,
+    bulk_handler.KIND: bulk_handler.run,
+    print_runs.KIND: print_making.make,
+}
 """The background work that the demo world does itself."""
 
 

@@ -7,9 +7,12 @@ sessions.py       who is logged in
 errors.py         error pages
 requestlog.py     one log line a request, without secrets
 formats.py        how money, times and serials look
+papers.py         lists as files: CSV and PDF
+statements.py     statements of resellers
 assets.py         static files that browsers may keep
 speech.py         in whose words an error is told
 operator/         the console
+reseller/         the reseller's desk
 cardholder/       the cardholder's pages
 brand.py          what these wear: name, colours, logo
 shades.py         from one colour to those that can be read
@@ -38,6 +41,7 @@ from portal import (
     notices,
     operator,
     requestlog,
+    reseller,
     security,
     sessions,
     switch_api,
@@ -73,6 +77,7 @@ def create_app(config: Config | None = None) -> Flask:
     cardholder.init_app(app)
     checkout.init_app(app)
     operator.init_app(app)
+    reseller.init_app(app)
     switch_api.init_app(app)
     app.jinja_env.globals.update(current_user=current_user, told_notices=notices.notices)
     app.jinja_env.globals["ui"] = app.jinja_env.get_template("ui.html").module

@@ -28,7 +28,7 @@ from engine.errors import (
 from portal import requestlog
 from portal.cardholder.languages import is_cardholders
 from portal.respond import into_notices, respond, this_address, wants_part
-from portal.sessions import CARDHOLDER, known_person
+from portal.sessions import CARDHOLDER, DESK, RESELLER, STAFF, is_desks, known_person, looked_at
 from portal.speech import sentence
 
 RETRY_AFTER_S = 5
@@ -135,7 +135,7 @@ def page(status: int, words: Words | None = None) -> Response:
         words=Words(str(shown.title), str(shown.advice)),
         again=again,
         shell=_shell(status, words),
-        start="/card" if is_cardholders(request.path) else "/",
+        start=_pages()[2],
         reference=requestlog.reference() if status == 500 else None,
     )
     return into_notices(response) if wants_part() else response
@@ -146,13 +146,24 @@ def _shell(status: int, words: Words | None) -> str:
     # A page that says that the database is gone must not ask it who is reading.
     if status >= 500 or words is FORGED or not _known():
         return "layout.html"
-    return "cardholder/layout.html" if is_cardholders(request.path) else "console.html"
+    return _pages()[1]
+
+
+def _pages() -> tuple[str, str, str]:
+    """Whose pages these are: the realm of their readers, the shell around them, their first page."""
+    if is_cardholders(request.path):
+        return CARDHOLDER, "cardholder/layout.html", "/card"
+    if is_desks(request.path):
+        return RESELLER, "reseller/desk.html", DESK
+    return STAFF, "console.html", "/"
 
 
 def _known() -> bool:
     """Whether somebody of these pages is logged in; an error page must not fail over that question."""
     try:
-        person = known_person()
-        return person is not None and (person.realm == CARDHOLDER) == is_cardholders(request.path)
+        person, realm = known_person(), _pages()[0]
+        if person is not None and person.realm == STAFF and realm == RESELLER:
+            return looked_at() is not None
+        return person is not None and person.realm == realm
     except Exception:
         return False

@@ -24,6 +24,7 @@ def init_app(app: Flask) -> None:
         amount=amount,
         count=count,
         day=day,
+        date=date_text,
         duration=duration,
         money=money,
         roughly=roughly,
@@ -72,12 +73,12 @@ def when(instant: datetime | None, empty: str = "never") -> Markup:
     if instant is None:
         return escape(empty)
     local = instant.astimezone(zone())
-    return _time(instant, f"{_date(local)}, {local:%H:%M}")
+    return _time(instant, f"{date_text(local)}, {local:%H:%M}")
 
 
 def day(instant: datetime | None, empty: str = "never") -> Markup:
     """The day of a time in the reader's zone: `3 May 2026`."""
-    return escape(empty) if instant is None else _time(instant, _date(instant.astimezone(zone())))
+    return escape(empty) if instant is None else _time(instant, date_text(instant.astimezone(zone())))
 
 
 def until(instant: datetime | None, empty: str = "never") -> Markup:
@@ -87,10 +88,11 @@ def until(instant: datetime | None, empty: str = "never") -> Markup:
     local = instant.astimezone(zone())
     if local.time() != time.min:
         return when(instant)
-    return _time(instant, f"the end of {_date(local.date() - timedelta(days=1))}")
+    return _time(instant, f"the end of {date_text(local.date() - timedelta(days=1))}")
 
 
-def _date(moment: date) -> str:
+def date_text(moment: date) -> str:
+    """A day of the calendar: `3 May 2026`."""
     return f"{moment.day} {MONTHS[moment.month - 1]} {moment.year}"
 
 

@@ -19,14 +19,17 @@ from werkzeug.wrappers import Request
 
 from engine.actor import Actor
 from engine.cards import holder
-from engine.people import sessions, staff
+from engine.people import resellerpeople, sessions, staff
+from engine.permissions import may
 from engine.vault import Secret
 from portal.installation import db, now
 from portal.respond import go_to, this_address
 
-STAFF, CARDHOLDER = "staff", "cardholder"
+STAFF, RESELLER, CARDHOLDER = "staff", "reseller", "cardholder"
+DESK = "/desk"
+"""Where all pages of the reseller's desk are."""
 ZONE_COOKIE = "cardtone-zone"
-_REALM, _TOKEN = "realm", "token"
+_REALM, _TOKEN, _LOOK = "realm", "token", "look"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,13 @@ def _find_staff(staff_id: int) -> Person | None:
     return Person(STAFF, identity.id, identity.name, identity.role, timezone=identity.timezone)
 
 
+def _find_reseller_person(person_id: int) -> Person | None:
+    found = resellerpeople.find_person(db(), person_id)
+    if found is None:
+        return None
+    return Person(RESELLER, found.id, found.name, found.role, found.reseller_id)
+
+
 def _find_cardholder(card_id: int) -> Person | None:
     card = holder.read_own(db(), card_id, now())
     if card is None:
@@ -104,7 +114,11 @@ def _known_zones() -> frozenset[str]:
     return frozenset(available_timezones())  # looks through the folder of zones each time
 
 
-_FINDERS: dict[str, Callable[[int], Person | None]] = {STAFF: _find_staff, CARDHOLDER: _find_cardholder}
+_FINDERS: dict[str, Callable[[int], Person | None]] = {
+    STAFF: _find_staff,
+    RESELLER: _find_reseller_person,
+    CARDHOLDER: _find_cardholder,
+}
 """Who a session's subject is, for each realm that has pages."""
 
 
@@ -135,6 +149,21 @@ def log_out() -> None:
         sessions.close_session(db(), *carried)
 
 
+def look_at(reseller_id: int | None) -> None:
+    """Have the staff of this log-in see a reseller's desk; None: no more. It ends with the log-in."""
+    session.pop(_LOOK, None)
+    if reseller_id is not None:
+        session[_LOOK] = reseller_id
+
+
+def looked_at() -> int | None:
+    """The reseller whose desk the staff of this log-in look at, as long as they may."""
+    person, found = known_person(), session.get(_LOOK)
+    if person is None or person.realm != STAFF or not may(person.actor, "resellers.see"):
+        return None
+    return found if isinstance(found, int) else None
+
+
 def own_token() -> Secret | None:
     """The token of the log-in that this request carries."""
     carried = _carried()
@@ -151,5 +180,10 @@ def _carried() -> tuple[str, Secret] | None:
 def ask_to_log_in() -> ResponseReturnValue:
     """Send somebody to the log-in, and back afterwards to the page they wanted to read."""
     wanted = this_address()
-    query = f"?{urlencode({'next': wanted})}" if wanted and wanted != "/" else ""
-    return go_to(url_for("operator.log_in") + query)
+    query = f"?{urlencode({'next': wanted})}" if wanted and wanted not in ("/", DESK) else ""
+    return go_to(url_for("reseller.log_in" if is_desks(request.path) else "operator.log_in") + query)
+
+
+def is_desks(path: str) -> bool:
+    """Whether a path belongs to the reseller's desk."""
+    return f"{path}/".startswith(f"{DESK}/")

@@ -10,7 +10,7 @@ home.py        what is on the card
 prices.py      what calls cost
 lists.py       calls, recharges and fees, and their files
 callwords.py   each charge and movement in sentences
-papers.py      those files: CSV and PDF
+papers.py      those on paper
 recharge.py    by voucher and from another card, with receipts
 online.py      by Stripe Checkout
 phones.py      phones that are registered, and short numbers

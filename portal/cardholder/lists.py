@@ -15,10 +15,11 @@ from engine.calls.ownlist import CallWish, OwnCall, live_now, own_calls, span_of
 from engine.errors import InvalidInput
 from engine.funds.ownmoney import DIRECTIONS, MoneyWish, OwnEntry, own_money
 from engine.money import format_amount
-from portal import arguments
-from portal.cardholder import formats, papers
+from portal import arguments, papers
+from portal.cardholder import formats
 from portal.cardholder.callwords import explained, movement
 from portal.cardholder.door import holder, own_card
+from portal.cardholder.papers import pdf
 from portal.cardholder.words import sentence
 from portal.forms import ChoiceField, DayField, TextField
 from portal.installation import db, zone
@@ -109,7 +110,7 @@ def calls_file(kind: str) -> ResponseReturnValue:
         return _wrong("calls")
     heads = [_("When"), _("Number"), _("Where"), _("Talked"), _("Why"), _("Cost"), _("Balance after it")]
     if kind == "pdf":
-        return papers.pdf("calls", _("Calls"), heads, _limited(_every_call(wanted), _call_cells))
+        return pdf("calls", _("Calls"), heads, _limited(_every_call(wanted), _call_cells))
     return papers.csv("calls", [*heads, _("Currency")], map(_call_row, _every_call(wanted)))
 
 
@@ -122,7 +123,7 @@ def money_file(kind: str) -> ResponseReturnValue:
     heads = [_("When"), _("What"), _("Serial number"), _("Amount"), _("Balance after it")]
     currency = own_card().currency
     if kind == "pdf":
-        return papers.pdf(
+        return pdf(
             "money",
             _("Recharges and fees"),
             heads,
@@ -204,7 +205,7 @@ def _every_entry(wanted: MoneyWish) -> Iterator[OwnEntry]:
 
 
 def _limited(lines: Iterator[Any], cells: Callable[[Any], list[str]]) -> list[list[str]]:
-    """The lines of a PDF and one more where there are too many, which `papers.pdf` says."""
+    """The lines of a PDF and one more where there are too many, which `pdf` says."""
     made = []
     for line in lines:
         made.append(cells(line))

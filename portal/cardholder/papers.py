@@ -1,90 +1,18 @@
-"""Lists of a card as files to keep: CSV for programs, PDF for paper. No card number and no password is in them."""
+"""Lists of a card on paper, set in the reader's language and direction."""
 
 from __future__ import annotations
 
-import csv as csv_format
-import io
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
-from threading import BoundedSemaphore
+from collections.abc import Sequence
 
-import structlog
-from flask import Response, abort, current_app, render_template, stream_with_context
+from flask import Response
 
-from engine.stock.export import guarded
+from portal import papers
 from portal.cardholder.door import own_card
-from portal.installation import now, zone
-
-MOST_LINES = 500
-"""Lines of a PDF: the newest. Setting a thousand of them takes seconds."""
-_SETTING = BoundedSemaphore(1)
-"""A process sets one PDF at a time, so that calls keep their share of the machine."""
-
-
-def instant(moment: datetime) -> str:
-    """A time in the reader's zone as programs read it, to the second."""
-    return moment.astimezone(zone()).isoformat(sep=" ", timespec="seconds")
-
-
-def csv(name: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Response:
-    """A CSV file as spreadsheets take it (UTF-8 with its mark), sent while it is read; texts can't act as formulas."""
-
-    def lines() -> Iterator[str]:
-        made = io.StringIO()
-        table = csv_format.writer(made)
-        yield "\ufeff"
-        table.writerow(heads)
-        for row in rows:
-            table.writerow([cell if _is_number(cell) else guarded(cell) for cell in row])
-            if made.tell() > 32_768:
-                yield made.getvalue()
-                made.seek(0)
-                made.truncate()
-        yield made.getvalue()
-
-    response = Response(stream_with_context(lines()), mimetype="text/csv")
-    return _named(response, name, "csv")
+from portal.papers import MOST_LINES
 
 
 def pdf(name: str, title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Response:
-    """A list on A4 pages, set in the reader's language and direction. Of more than `MOST_LINES` the first are in it."""
-    try:
-        from weasyprint import CSS, HTML  # loads the text libraries, which only this page needs
-        from weasyprint.urls import URLFetcher
-    except OSError:
-        structlog.get_logger("portal").error("pdf_libraries_missing")
-        abort(503)
-    html = render_template(
-        "cardholder/paper.html",
-        title=title,
-        heads=heads,
-        rows=rows[:MOST_LINES],
-        cut=len(rows) > MOST_LINES,
-        card=own_card(),
-        made_at=now(),
-        zone=zone().key,
-    )
-    with current_app.open_resource("static/paper.css") as file:
-        style = file.read().decode()
-    # Nobody waits here: calls are authorized by the same threads.
-    if not _SETTING.acquire(blocking=False):
-        abort(503)
-    try:
-        # Nothing is fetched from anywhere: all that a page needs is in it.
-        nowhere = URLFetcher(allowed_protocols=())
-        made = HTML(string=html, url_fetcher=nowhere).write_pdf(
-            stylesheets=[CSS(string=style, url_fetcher=nowhere)]
-        )
-    finally:
-        _SETTING.release()
-    return _named(Response(made, mimetype="application/pdf"), name, "pdf")
-
-
-def _named(response: Response, name: str, kind: str) -> Response:
-    day = now().astimezone(zone()).strftime("%Y-%m-%d")
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}-{day}.{kind}"'
-    return response
-
-
-def _is_number(cell: str) -> bool:
-    return cell.lstrip("-").replace(".", "", 1).isdecimal()
+    """A list on A4 pages. Of more than `MOST_LINES` the first (the newest) are in it."""
+    shown, cut = rows[:MOST_LINES], len(rows) > MOST_LINES
+    context = {"title": title, "heads": heads, "rows": shown, "cut": cut, "card": own_card()}
+    return papers.pdf(name, "cardholder/paper.html", **context)

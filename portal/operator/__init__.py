@@ -14,10 +14,12 @@ from portal.operator import (
     home,
     money,
     people,
+    printing,
     rates,
     resellers,
     rules,
     search,
+    shipments,
     words,
 )
 from portal.operator.console import console, may, sections
@@ -32,10 +34,12 @@ __all__ = [
     "init_app",
     "money",
     "people",
+    "printing",
     "rates",
     "resellers",
     "rules",
     "search",
+    "shipments",
 ]
 
 

@@ -36,7 +36,14 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ("Cards", (("Search", "/cards"), ("Many at once", "/bulk"))),
     (
         "Batches",
-        (("Batches", "/batches"), ("Import cards", "/batches/import"), ("Export templates", "/templates")),
+        (
+            ("Batches", "/batches"),
+            ("Import cards", "/batches/import"),
+            ("Export templates", "/templates"),
+            ("Print runs", "/print"),
+            ("Card designs", "/designs"),
+            ("Printers", "/printers"),
+        ),
     ),
     (
         "Rates",
@@ -62,7 +69,10 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("Reports", "/money/reports"),
         ),
     ),
-    ("Resellers", (("Resellers", "/resellers"),)),
+    (
+        "Resellers",
+        (("Resellers", "/resellers"), ("Shipments", "/shipments"), ("By month", "/resellers/statements")),
+    ),
     (
         "Rules",
         (
@@ -110,6 +120,12 @@ def needs(permission: str) -> Callable[[V], V]:
     return mark
 
 
+@console.context_processor
+def shell_of_the_console() -> dict[str, str]:
+    """What stands around pages that the reseller's desk has, too."""
+    return {"shell": "console.html"}
+
+
 @console.before_request
 def only_whom_it_is_for() -> ResponseReturnValue | None:
     """Everything but the log-in is for staff, each page for whom its permission names. Nothing is open by chance."""
@@ -151,9 +167,14 @@ def _inside(path: str) -> bool:
 
 
 def _may_open(path: str) -> bool:
+    permission = permission_of(path)
+    return permission is not None and may(permission)
+
+
+def permission_of(path: str) -> str | None:
+    """What the page at an address asks for; None where there is none."""
     try:
         endpoint, _ = current_app.url_map.bind("").match(path)
     except HTTPException:
-        return False
-    permission = needed(endpoint)
-    return permission is not None and may(permission)
+        return None
+    return needed(endpoint)

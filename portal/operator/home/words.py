@@ -20,6 +20,7 @@ from portal.operator.console import may
 WORK_KINDS = {
     "generate": "Making cards",
     "hand_over": "File of cards",
+    "print": "Print run",
     "bulk": "Many cards at once",
     "replay": "Replay of calls",
     EXPORT: "Export of a list",

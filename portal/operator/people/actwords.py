@@ -79,6 +79,20 @@ ACTS: dict[str, tuple[str, str]] = {
     ),
     "batch.fetch": ("fetch a file of {}", "fetched a file of {}"),
     "batch.shred": ("shred the passwords of {}", "shredded the passwords of {}"),
+    "shipment.send": ("send {}", "sent {}"),
+    "shipment.change": ("correct {}", "corrected {}"),
+    "shipment.receive": ("say that {} arrived", "said that {} arrived"),
+    "print_design.add": ("add {}", "added {}"),
+    "print_design.change": ("change {}", "changed {}"),
+    "print_design.remove": ("remove {}", "removed {}"),
+    "print_run.order": ("print cards of {} with their passwords", "ordered {}"),
+    "print_run.make": ("make the file of {}", "was given the file of {}"),
+    "print_run.fetch": ("fetch the file of {}", "fetched the file of {}"),
+    "print_run.confirm": ("confirm that {} was printed", "confirmed that {} was printed"),
+    "print_run.cancel": ("stop {}", "stopped {}"),
+    "printer.add": ("add {}", "added {}"),
+    "printer.change": ("change {}", "changed {}"),
+    "printer.remove": ("remove {}", "removed {}"),
     "export_template.add": ("add {}", "added {}"),
     "export_template.change": ("change {}", "changed {}"),
     "export_template.remove": ("remove {}", "removed {}"),
@@ -128,6 +142,7 @@ ACTS: dict[str, tuple[str, str]] = {
     "reseller.change": ("change {}", "changed {}"),
     "reseller.disable": ("disable {}", "disabled {}"),
     "reseller.enable": ("enable {} again", "enabled {} again"),
+    "reseller.look": ("look at the desk of {}", "looked at the desk of {}"),
     "reseller_person.add": ("add {}", "added {}"),
     "reseller_person.change": ("change the name or role of {}", "changed the name or role of {}"),
     "reseller_person.disable": ("disable {}", "disabled {}"),
@@ -171,6 +186,8 @@ LOOKS = {
     "jobs.see": "background work and the timetable",
     "people.see": "staff and their log-ins",
     "audit.see": "the audit trail",
+    "desk.see": "the desk of their reseller",
+    "desk.owner.see": "the money, the people and the brand of their reseller",
 }
 """What a role may look at."""
 NOUNS = {
@@ -193,7 +210,11 @@ NOUNS = {
     "destination_rules": "destination rules",
     "export_template": "an export template",
     "job": "a job",
+    "print_design": "a card design",
+    "print_run": "a print run",
+    "printer": "a printer",
     "reseller": "a reseller",
+    "shipment": "a shipment",
     "reseller_person": "a reseller's person",
     "run": "a run",
     "setting": "a setting",
@@ -207,7 +228,10 @@ NOUNS = {
 SECTIONS = (
     ("One card", ("card", "trial")),
     ("Many cards at once", ("bulk",)),
-    ("Batches and stock", ("batch", "cards", "stock", "export_template")),
+    (
+        "Batches and stock",
+        ("batch", "cards", "stock", "shipment", "export_template", "print_design", "print_run", "printer"),
+    ),
     (
         "Rates, calls and access numbers",
         ("deck", "destination_group", "destination_rules", "access_number", "call"),
@@ -228,7 +252,7 @@ ROLES = {
     "auditor": ("Auditor", "Sees everything and changes nothing."),
 }
 SHOP_ROLES = {
-    "owner": ("Owner", "Sells, recharges, and manages the reseller's people."),
+    "owner": ("Owner", "Sells, recharges, and manages the people and the brand of the shop."),
     "clerk": ("Clerk", "Sells and recharges at the till."),
 }
 

@@ -5,24 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import segno
+from flask import request
 from flask.typing import ResponseReturnValue
 
 from engine.people.totp import Enrolment
 from engine.vault import Secret
+from portal.installation import installation
 from portal.operator.people.forms import EnrolForm
 from portal.respond import respond
 
 
-def show_password(name: str, login: str, password: Secret, back: str) -> ResponseReturnValue:
-    """Somebody's new password."""
+def show_password(
+    name: str, login: str, password: Secret, back: str, *, where: str = ""
+) -> ResponseReturnValue:
+    """Somebody's new password. `where`: the page on which they log in, where whoever sees this may not know it."""
+    told = [("Log-in page", _address(where))] if where else []
     return respond(
         "operator/once.html",
         block="form",
         title=f"The password of {name}",
-        intro="Hand both over in person or by telephone; they can change the password on their own page.",
-        secrets=[("Log-in name", login), ("Password", password.value)],
+        intro="Hand it over in person or by telephone; they can change the password on their own page.",
+        secrets=[*told, ("Log-in name", login), ("Password", password.value)],
         back=back,
     )
+
+
+def _address(path: str) -> str:
+    return (installation().config.public_url or request.host_url.rstrip("/")) + path
 
 
 def show_codes(

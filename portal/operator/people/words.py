@@ -100,7 +100,7 @@ def role_meaning(role: str) -> str:
 def role_table() -> list[tuple[str, list[tuple[str, list[bool]]]]]:
     """What each role of the staff may do, in sections: lines (words, one yes or no for each role)."""
     looks = [(f"See {words}", _granted(name)) for name, words in LOOKS.items()]
-    tables = [("Look", looks)]
+    tables = [("Look", [line for line in looks if any(line[1])])]
     for title, nouns in SECTIONS:
         names = [name for name in PERMISSIONS if name.split(".")[0] in nouns and name not in LOOKS]
         lines = [(asked_words(name).capitalize(), _granted(name)) for name in names]

@@ -17,7 +17,8 @@ from portal.operator.act import Ask, act
 from portal.operator.console import actor, console, may, needs
 from portal.operator.people.forms import WhyForm
 from portal.operator.resellers.forms import ResellerForm, percent
-from portal.respond import respond
+from portal.respond import go_to, respond
+from portal.sessions import DESK, look_at
 
 BOTH = ["GET", "POST"]
 ONE = "/resellers/<int(max=9223372036854775807):reseller_id>"
@@ -81,6 +82,15 @@ def reseller(reseller_id: int) -> ResponseReturnValue:
         people=list_log_ins(db(), resellerpeople.REALM, reseller_id=reseller_id),
         percent=percent,
     )
+
+
+@console.post(ONE + "/look")
+@needs("resellers.see")
+def reseller_look(reseller_id: int) -> ResponseReturnValue:
+    """See its desk as its people do, until one leaves it."""
+    resellers.look(db(), reseller_id, actor(), now())
+    look_at(reseller_id)
+    return go_to(DESK)
 
 
 @console.route(ONE + "/change", methods=BOTH)

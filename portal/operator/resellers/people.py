@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from engine.people import resellerpeople
 from engine.people.logins import LogIn, log_in_page
 from engine.people.resellerpeople import ROLES
+from portal import sessions
 from portal.installation import db, now
 from portal.operator.act import Ask, act
 from portal.operator.console import actor, console, needs
@@ -35,6 +36,11 @@ DESK = Desk(
 def reseller_person_add(reseller_id: int) -> ResponseReturnValue:
     """Add somebody, with a password that is shown this once."""
     found = reseller_or_404(reseller_id)
+    return add_somebody(reseller_id, f"Add somebody to {found.name}", page_of(reseller_id))
+
+
+def add_somebody(reseller_id: int, title: str, back: str) -> ResponseReturnValue:
+    """The act that gives a reseller one person more, here and at its own desk."""
     form = NewPersonForm(data={"role": "clerk"})
     form.role.choices = CHOICES
     return act(
@@ -49,14 +55,9 @@ def reseller_person_add(reseller_id: int) -> ResponseReturnValue:
             actor(),
             now(),
         ),
-        Ask(
-            f"Add somebody to {found.name}",
-            "Add them",
-            page_of(reseller_id),
-            intro="They get a password that is shown to you once.",
-        ),
+        Ask(title, "Add them", back, intro="They get a password that is shown to you once."),
         done="",
-        result=lambda made: show_password(made[0].name, made[0].login, made[1], page_of(reseller_id)),
+        result=lambda made: show_password(made[0].name, made[0].login, made[1], back, where=sessions.DESK),
     )
 
 
@@ -69,6 +70,7 @@ def reseller_person(person_id: int) -> ResponseReturnValue:
         "operator/resellers/person.html",
         person=person,
         reseller=reseller_or_404(person.reseller_id or 0),
+        own=False,
         sessions=DESK.sessions(person),
         end_of=lambda one: url_for("operator.reseller_person_end_session", person_id=person_id, ref=one.ref),
     )

@@ -10,6 +10,7 @@ from wtforms.widgets import ColorInput
 
 from engine.people import brands
 from engine.people.brands import LONGEST_NAME, BrandView
+from engine.people.resellers import ResellerView
 from portal import arguments
 from portal.brand import PLAIN_COLOUR, PLAIN_NAME, dressed, plates_of
 from portal.forms import CommandForm, TextField, UploadField, attempt
@@ -67,7 +68,10 @@ class BrandForm(CommandForm):
 @takes_files
 def own_brand() -> ResponseReturnValue:
     """The operator's brand."""
-    return _page(None, "Brand", url_for("operator.own_brand"), PLAIN_NAME)
+    intro = (
+        "How the cardholder's pages look. Resellers may have a brand of their own: choose one, then “Brand”."
+    )
+    return brand_page(None, "Brand", url_for("operator.own_brand"), PLAIN_NAME, intro=intro)
 
 
 @console.route(ONE + "/brand", methods=BOTH)
@@ -75,16 +79,18 @@ def own_brand() -> ResponseReturnValue:
 @takes_files
 def reseller_brand(reseller_id: int) -> ResponseReturnValue:
     """A reseller's own brand, for the cards that it has."""
-    name = reseller_or_404(reseller_id).name
+    found = reseller_or_404(reseller_id)
     here = url_for("operator.reseller_brand", reseller_id=reseller_id)
-    return _page(reseller_id, f"Brand of {name}", here, name[:LONGEST_NAME])
+    intro = "How the pages look for who holds this reseller's cards. As long as it has no brand, they look like yours."
+    name = found.name[:LONGEST_NAME]
+    return brand_page(reseller_id, f"Brand of {found.name}", here, name, intro=intro, reseller=found)
 
 
 @console.route("/settings/brand/remove-logo", methods=BOTH)
 @needs("brand.remove_logo")
 def own_logo_remove() -> ResponseReturnValue:
     """Take the operator's logo away."""
-    return _remove_logo(None, url_for("operator.own_brand"))
+    return remove_logo(None, url_for("operator.own_brand"))
 
 
 @console.route(ONE + "/brand/remove-logo", methods=BOTH)
@@ -92,14 +98,16 @@ def own_logo_remove() -> ResponseReturnValue:
 def reseller_logo_remove(reseller_id: int) -> ResponseReturnValue:
     """Take a reseller's logo away."""
     reseller_or_404(reseller_id)
-    return _remove_logo(reseller_id, url_for("operator.reseller_brand", reseller_id=reseller_id))
+    return remove_logo(reseller_id, url_for("operator.reseller_brand", reseller_id=reseller_id))
 
 
 @console.route("/settings/brand/remove", methods=BOTH)
 @needs("brand.remove")
 def own_brand_remove() -> ResponseReturnValue:
     """Give the operator's brand up."""
-    return _remove(None, f"The pages are plain again and say “{PLAIN_NAME}”.", url_for("operator.own_brand"))
+    return remove_brand(
+        None, f"The pages are plain again and say “{PLAIN_NAME}”.", url_for("operator.own_brand")
+    )
 
 
 @console.route(ONE + "/brand/remove", methods=BOTH)
@@ -108,11 +116,22 @@ def reseller_brand_remove(reseller_id: int) -> ResponseReturnValue:
     """Give a reseller's brand up."""
     reseller_or_404(reseller_id)
     here = url_for("operator.reseller_brand", reseller_id=reseller_id)
-    return _remove(reseller_id, "Its cards' pages look like yours again.", here)
+    return remove_brand(reseller_id, "Its cards' pages look like yours again.", here)
 
 
-def _page(reseller_id: int | None, title: str, here: str, name: str) -> ResponseReturnValue:
-    """The form with its preview, or what became of it."""
+def brand_page(
+    reseller_id: int | None,
+    title: str,
+    here: str,
+    name: str,
+    *,
+    intro: str,
+    reseller: ResellerView | None = None,
+) -> ResponseReturnValue:
+    """The form with its preview, or what became of it, in the console and at a reseller's desk.
+
+    `name`: what stands in the form at first; `reseller`: whose page leads here.
+    """
     view = brands.brand_of(db(), reseller_id)
     form = BrandForm(obj=view, data=None if view else {"name": name, "colour": PLAIN_COLOUR})
     if request.method == "POST" and form.validate() and _saved(form, reseller_id):
@@ -130,7 +149,9 @@ def _page(reseller_id: int | None, title: str, here: str, name: str) -> Response
         wears=dressed(view) if view else None,
         plates=plates_of(view.id) if view else (),
         colour=tried.lower() if _COLOUR.fullmatch(tried) else PLAIN_COLOUR,
-        reseller=None if reseller_id is None else reseller_or_404(reseller_id),
+        intro=intro,
+        reseller=reseller,
+        operators=reseller_id is None,
     )
 
 
@@ -152,7 +173,8 @@ def _saved(form: BrandForm, reseller_id: int | None) -> BrandView | None:
     )
 
 
-def _remove_logo(reseller_id: int | None, back: str) -> ResponseReturnValue:
+def remove_logo(reseller_id: int | None, back: str) -> ResponseReturnValue:
+    """The act that takes a logo away; `reseller_id` None: the operator's."""
     return act(
         CommandForm(),
         lambda: brands.remove_logo(db(), reseller_id, actor(), now()),
@@ -161,7 +183,8 @@ def _remove_logo(reseller_id: int | None, back: str) -> ResponseReturnValue:
     )
 
 
-def _remove(reseller_id: int | None, then: str, back: str) -> ResponseReturnValue:
+def remove_brand(reseller_id: int | None, then: str, back: str) -> ResponseReturnValue:
+    """The act that gives a brand up; `then`: what the pages look like afterwards."""
     return act(
         CommandForm(),
         lambda: brands.remove_brand(db(), reseller_id, actor(), now()),
