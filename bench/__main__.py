@@ -24,7 +24,19 @@ from engine.config import Config
 from engine.migrations import upgrade
 
 ROOT = Path(__file__).parent.parent
-NAMES = ("rating", "engine", "http", "generate", "export", "expiry", "bulk", "search", "pages", "holder")
+NAMES = (
+    "rating",
+    "engine",
+    "http",
+    "generate",
+    "export",
+    "expiry",
+    "bulk",
+    "search",
+    "pages",
+    "holder",
+    "printing",
+)
 
 
 @contextmanager

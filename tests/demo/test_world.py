@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,10 +40,10 @@ class Demo:
 
 
 @pytest.fixture(scope="module")
-def demo(clones: Clones, vault: Vault) -> Iterator[Demo]:
+def demo(clones: Clones, vault: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     url = clones.make()
-    db = Database(url)
-    yield Demo(db, making.make(db, vault, NOW, size="small", password=Secret(PASSWORD)))
+    db, files = Database(url), tmp_path_factory.mktemp("exports")
+    yield Demo(db, making.make(db, vault, NOW, files, size="small", password=Secret(PASSWORD)))
     db.close()
     clones.drop(url)
 
@@ -73,6 +74,33 @@ def test_resellers_have_credit_and_stock(demo: Demo) -> None:
         "sell",
         "activate",
     }
+
+
+def test_resellers_work_at_their_desks(demo: Demo) -> None:
+    kinds = {row.kind for row in demo.rows("SELECT DISTINCT kind FROM stock_move")}
+    assert kinds == {"assign", "activate", "sell", "return"}
+    sums = "SELECT reseller_id FROM payment JOIN card ON card.id = card_id WHERE method = 'reseller'"
+    assert demo.one(f"SELECT count(DISTINCT reseller_id) FROM ({sums}) AS paid") >= 2
+    assert (
+        demo.one("SELECT count(*) FROM shipment WHERE received_at IS NOT NULL AND reseller_id IS NOT NULL")
+        >= 3
+    )
+    assert demo.one("SELECT count(*) FROM shipment WHERE received_at IS NULL") == 1
+    assert demo.one("SELECT count(*) FROM brand WHERE logo IS NOT NULL") == 2
+
+
+def test_cards_are_printed_in_the_house_and_at_a_till(demo: Demo) -> None:
+    assert demo.one("SELECT count(*) FROM print_design") == 3
+    assert demo.one("SELECT count(*) FROM printer WHERE reseller_id IS NOT NULL") == 1
+    states = demo.rows(
+        "SELECT run.reseller_id IS NULL AS house, run.confirmed_at IS NULL AS waits, work.state"
+        " FROM print_run run JOIN work ON work.id = run.work_id ORDER BY run.id"
+    )
+    assert [tuple(row) for row in states] == [
+        (False, False, "done"),
+        (True, False, "done"),
+        (True, True, "queued"),
+    ]
 
 
 def test_there_is_a_batch_in_every_stage(demo: Demo) -> None:
@@ -146,10 +174,10 @@ def test_search_and_reports_know_it_all(demo: Demo) -> None:
     assert demo.one("SELECT sum(calls) FROM traffic_bucket") == demo.one("SELECT count(*) FROM cdr")
 
 
-def test_an_installation_with_work_in_it_is_left_alone(db: Database, vault: Vault) -> None:
+def test_an_installation_with_work_in_it_is_left_alone(db: Database, vault: Vault, tmp_path: Path) -> None:
     scenes.card(db, vault)
     with pytest.raises(Conflict) as refused:
-        making.make(db, vault, NOW, size="small")
+        making.make(db, vault, NOW, tmp_path, size="small")
     assert refused.value.code == "installation_used"
     with db.connection() as conn:
         assert conn.execute("SELECT count(*) AS n FROM staff").fetchone().n == 0  # type: ignore[union-attr]

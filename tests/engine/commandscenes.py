@@ -43,9 +43,12 @@ from engine.people import (
 from engine.people.switches import SwitchIdentity
 from engine.reports import exports, replays
 from engine.schema import Card, Cdr, SwitchKey, Totp, WebSession
-from engine.stock import batches, custody, export, handover, imports, resale, shredding, templates
+from engine.stock import batches, custody, export, handover, imports, resale, shipments, shredding, templates
 from engine.stock.batches import BatchOrder
 from engine.stock.forms import Form
+from engine.stock.printing import designs, printers
+from engine.stock.printing import runs as print_runs
+from engine.stock.printing.design import Design
 from engine.vault import Secret, Vault
 from tests import scenes
 from tests.scenes import NOW, OPERATOR, USD, Line, TestCard
@@ -495,6 +498,105 @@ def _hand_over(w: World) -> Act:
         )
 
     return act
+
+
+def _held(w: World) -> tuple[custody.Range, int]:
+    """Cards that can be printed, and a design."""
+    design = designs.add(w.db, "Sheet", Design(), OPERATOR, NOW)
+    return w.stock, design.id
+
+
+def _print(w: World, actor: Actor, key: str | None = None) -> int:
+    cards, design = _held(w)
+    return print_runs.order(
+        w.db,
+        w.vault,
+        cards,
+        design,
+        w.folder,
+        actor,
+        NOW,
+        log_in_url="https://a.example/card/log-in",
+        key=key,
+    )
+
+
+@scene("print_design.add")
+def _add_design(w: World) -> Act:
+    return lambda actor, key: designs.add(w.db, "Sheet", Design(), actor, AFTER, key=key)
+
+
+@scene("print_design.change")
+def _change_design(w: World) -> Act:
+    made = designs.add(w.db, "Sheet", Design(), OPERATOR, NOW)
+    wanted = {"name": "Label", "design": Design("labels-a4-65"), "for_resellers": False}
+    return lambda actor, key: designs.change(w.db, made.id, actor, AFTER, **wanted)
+
+
+@scene("print_design.remove")
+def _remove_design(w: World) -> Act:
+    made = designs.add(w.db, "Sheet", Design(), OPERATOR, NOW)
+    return lambda actor, key: designs.remove(w.db, made.id, actor, AFTER)
+
+
+@scene("print_run.order")
+def _order_print(w: World) -> Act:
+    cards, design = _held(w)
+    return lambda actor, key: print_runs.order(
+        w.db, w.vault, cards, design, w.folder, actor, AFTER, log_in_url="https://a.example/", key=key
+    )
+
+
+@scene("print_run.confirm")
+def _confirm_print(w: World) -> Act:
+    run_id = _print(w, Actor("staff", 7, "Somebody", "admin"))  # only who ordered it confirms it
+    with w.db.begin() as session:
+        session.execute(text("UPDATE print_run SET made_at = :now, sha256 = '\\x00'"), {"now": NOW})
+        session.execute(
+            text("UPDATE work SET state = 'done', finished_at = :now WHERE kind = 'print'"), {"now": NOW}
+        )
+    return lambda actor, key: print_runs.confirm(w.db, run_id, actor, AFTER)
+
+
+@scene("print_run.cancel")
+def _cancel_print(w: World) -> Act:
+    run_id = _print(w, OPERATOR)
+    return lambda actor, key: print_runs.cancel(w.db, run_id, actor, AFTER)
+
+
+@scene("shipment.send")
+def _send_shipment(w: World) -> Act:
+    cards = w.stock
+    return lambda actor, key: shipments.send(w.db, [cards], "Corner shop", actor, AFTER, key=key)
+
+
+@scene("shipment.change")
+def _change_shipment(w: World) -> Act:
+    made = shipments.send(w.db, [w.stock], "Corner shop", OPERATOR, NOW)
+    return lambda actor, key: shipments.change(w.db, made.id, actor, AFTER, carrier="Post", tracking="77")
+
+
+@scene("shipment.receive")
+def _receive_shipment(w: World) -> Act:
+    made = shipments.send(w.db, [w.stock], "Corner shop", OPERATOR, NOW)
+    return lambda actor, key: shipments.receive(w.db, made.id, actor, AFTER)
+
+
+@scene("printer.add")
+def _add_printer(w: World) -> Act:
+    return lambda actor, key: printers.add(w.db, "Back office", (500, -300), actor, AFTER, key=key)
+
+
+@scene("printer.change")
+def _change_printer(w: World) -> Act:
+    made = printers.add(w.db, "Back office", (0, 0), OPERATOR, NOW)
+    return lambda actor, key: printers.change(w.db, made.id, actor, AFTER, name="Front", offset_um=(100, 0))
+
+
+@scene("printer.remove")
+def _remove_printer(w: World) -> Act:
+    made = printers.add(w.db, "Back office", (0, 0), OPERATOR, NOW)
+    return lambda actor, key: printers.remove(w.db, made.id, actor, AFTER)
 
 
 @scene("export_template.add")

@@ -19,7 +19,7 @@ from engine.funds import recharges, transfers
 from engine.permissions import COMMANDS
 from engine.stock import custody
 from engine.stock.custody import Range
-from engine.stock.moves import _VERBS
+from engine.stock.verbs import VERBS
 from engine.telling import Fact, Phone, Run, Serial, Span, Typed, Until
 from engine.vault import Vault
 from tests import scenes
@@ -59,7 +59,7 @@ def kinds_in_the_source() -> Iterator[tuple[str, str]]:
                     yield told[0], f"{path.name}:{node.lineno}"
         for match in SQL.finditer(source):
             yield match[1], path.name
-    for kind in _VERBS:
+    for kind in VERBS:
         yield kind, "moves.py"
 
 

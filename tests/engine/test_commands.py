@@ -25,6 +25,7 @@ from engine.permissions import CARDHOLDER, CLERK, COMMANDS, OWNER, PERMISSIONS, 
 from engine.schema import Base
 from engine.vault import Vault
 from tests.engine.commandscenes import ANEW, SCENES, Act, World
+from tests.proof import proving
 
 for module in pkgutil.walk_packages(engine.__path__, "engine."):
     if ".migrations." not in module.name:
@@ -179,7 +180,9 @@ def crashes_without_a_trace(
             world.db.forget_lost_links()
             if name in AFTERWARDS and audited(world.db, name):
                 return
-            assert changed(before, picture(world.db)) == set(), f"after statement {statement}"
+            # What one crash leaves behind is still there at the next look.
+            if proving() or statement % 4 == 1:
+                assert changed(before, picture(world.db)) == set(), f"until statement {statement}"
             continue
         assert statement > 1
         return

@@ -191,7 +191,7 @@ def test_a_process_killed_at_any_statement_leaves_all_or_nothing_and_asking_agai
     _run_and_kill(proxy, write, stage.scene(before), None, done=False)
     length = proxy.statements
     # The first statements of a fresh process only look around; those at the end are where it matters.
-    first = 1 if proving() else max(1, length - 11)
+    first = 1 if proving() else max(1, length - 6)
     stood = []
     for at, done in product(range(first, length + 2), [False, True] if proving() else [True]):
         scene = stage.scene(before)

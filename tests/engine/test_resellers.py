@@ -120,3 +120,15 @@ def test_only_who_runs_the_house_changes_resellers(db: Database, actor: Actor) -
     for act in (resellers.disable_reseller, resellers.enable_reseller):
         with pytest.raises(Forbidden, match="not_permitted"):
             act(db, one.id, actor, NOW)
+
+
+def test_who_looked_at_a_desk_is_kept(db: Database) -> None:
+    one = add_reseller(db, "Corner Shop", OPERATOR, NOW)
+    assert resellers.look(db, one.id, Actor("staff", 2, "Auditor", "auditor"), LATER) == one
+    assert [(row.action, row.subject) for row in audited(db)][1:] == [("reseller.look", f"reseller:{one.id}")]
+    with pytest.raises(NotFound):
+        resellers.look(db, one.id + 1, OPERATOR, LATER)
+    for actor in (Actor("staff", 3, "Support", "support"), OWNER, Actor("cardholder", 1)):
+        with pytest.raises(Forbidden):
+            resellers.look(db, one.id, actor, LATER)
+    assert len(audited(db)) == 2

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import html5lib
 import pytest
@@ -26,7 +26,11 @@ from engine.people import staff
 from engine.vault import Secret
 from portal import create_app, installation
 from tests import scenes
+from tests.conftest import Clones
 from tests.portal.apps import app_of
+
+if TYPE_CHECKING:
+    from tests.portal.desks import Desks
 
 LOGIN, PASSWORD = "desk", "seven quiet harbours"
 _TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
@@ -151,3 +155,25 @@ def visitor(app: Flask, person: staff.StaffIdentity) -> Visitor:
     assert isinstance(client, Visitor)
     assert client.log_in().status_code == 303
     return client
+
+
+@pytest.fixture(scope="session")
+def desks_url(clones: Clones, keys: Keys) -> Iterator[str]:
+    """The database of two resellers that `desks` is copied from."""
+    from tests.portal import desks
+
+    with desks.template(clones, keys) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def desks(
+    clones: Clones, keys: Keys, desks_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Desks]:
+    """Two resellers and browsers at their desks (`tests.portal.desks`), for a module."""
+    from tests.portal import desks
+
+    url = clones.make(like=desks_url)
+    with desks.opened(url, keys, tmp_path_factory.mktemp("desks")) as made:
+        yield made
+    clones.drop(url)

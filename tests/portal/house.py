@@ -30,6 +30,8 @@ NOWHERE = {
     "job": "nothing",
     "report": "nothing",
     "call_ref": "nothing",
+    "month": "nothing",
+    "kind": "nothing",
 }
 """Arguments that lead to nothing; numbers of rows are `NO_ROW`."""
 NO_ROW = 999_999_999

@@ -13,7 +13,7 @@ import pytest
 
 from engine.config import Keys
 from engine.funds import recharges, transfers
-from portal.cardholder import papers
+from portal import papers
 from tests import scenes
 from tests.conftest import Clones
 from tests.portal.conftest import text_of

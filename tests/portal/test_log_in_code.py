@@ -13,7 +13,7 @@ from engine.people import secondfactor, staff, totp
 from engine.people.staff import StaffIdentity
 from engine.schema import WebSession
 from engine.vault import Secret, Vault
-from portal.operator.entry import NO_CODE
+from portal.operator.people.entering import NO_CODE
 from tests import scenes
 from tests.portal.conftest import LOGIN, PASSWORD, Clock, Visitor, text_of
 

@@ -11,7 +11,7 @@ from engine.db import Database
 from engine.people import staff
 from engine.people.staff import StaffIdentity
 from engine.schema import WebSession
-from portal.operator.entry import NO
+from portal.operator.people.entering import NO
 from portal.sessions import Person
 from tests import scenes
 from tests.portal.conftest import LOGIN, PASSWORD, Clock, Visitor, text_of

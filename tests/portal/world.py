@@ -22,14 +22,17 @@ from engine.bulk.orders import BulkOrder, Listed
 from engine.calls import destinations, trial
 from engine.cards import binding, lifecycle, searchcopy
 from engine.db import Database
-from engine.funds import accounts, autorules, bonus, checkouts, recharges
+from engine.funds import accounts, accountviews, autorules, bonus, checkouts, recharges
 from engine.people import brands, consents, resellerpeople, resellers, sessions, staff, views
 from engine.permissions import STAFF_ROLES
 from engine.reports import buckets, callexports, exports, replays
 from engine.schema import Call, Cdr, Deck, DeckVersion
-from engine.stock import custody, export, handover, resale, templates
+from engine.stock import custody, export, handover, resale, shipments, templates
 from engine.stock.batches import BatchOrder, order_batch
 from engine.stock.forms import Form
+from engine.stock.printing import designs, printers
+from engine.stock.printing import runs as print_runs
+from engine.stock.printing.design import Design
 from engine.vault import Secret, Vault
 from tests import scenes
 from tests.scenes import NOW, OPERATOR, USD, Line, TestCard
@@ -128,6 +131,10 @@ def build(db: Database, vault: Vault) -> World:
             "/money/online/ref": _paid_online(db, cards[4]),
             "report": "traffic",
             "reseller_id": shop,
+            "/resellers/account_id": accountviews.list_accounts(db, reseller_id=shop)[0].id,
+            "shipment_id": _shipped(db, admin, held),
+            "month": f"{NOW:%Y-%m}",
+            "kind": "csv",
             "staff_id": people["support"].id,
             "person_id": 1,
             "ref": _session(db, "staff", people["support"].id),
@@ -154,14 +161,42 @@ def build(db: Database, vault: Vault) -> World:
             "alarm_id": 1,
             "call_ref": _trial(db, vault, admin, cards[5]),
             "job": "expiry",
+            **_printing(db, vault, admin, cards),
         },
     )
+
+
+def _shipped(db: Database, admin: Actor, cards: list[TestCard]) -> int:
+    """A shipment of one card to somebody."""
+    parcel = custody.Range(cards[-1].id, cards[-1].id)
+    return shipments.send(db, [parcel], f"Fair {MARK}", admin, NOW, address=f"1 Quay\n{MARK}").id
 
 
 def _handed_over(db: Database, vault: Vault, admin: Actor) -> int:
     """A file of the vouchers that its maker has not fetched yet."""
     folder = Path(tempfile.gettempdir())
     return handover.order(db, vault, "Vouchers", export.Wanted(Form(), "csv"), folder, admin, NOW)
+
+
+def _printing(db: Database, vault: Vault, admin: Actor, cards: list[TestCard]) -> dict[str, int]:
+    """A design, a printer, and a run that waits to be made."""
+    labels = Design(
+        "labels-a4-65", title=f"Title {MARK}", tagline=MARK, terms={"en": MARK}, fields=("serial",)
+    )
+    design = designs.add(db, f"Labels {MARK}", labels, OPERATOR, NOW, logo=scenes.logo())
+    printer = printers.add(db, f"Office {MARK}", (1500, -300), OPERATOR, NOW)
+    run = print_runs.order(
+        db,
+        vault,
+        custody.Range(cards[10].id, cards[11].id),
+        design.id,
+        Path(tempfile.gettempdir()),
+        admin,
+        NOW,
+        log_in_url="https://cards.example/card/log-in",
+        reason=f"First {MARK}",
+    )
+    return {"design_id": design.id, "printer_id": printer.id, "/print/run_id": run}
 
 
 def _trial(db: Database, vault: Vault, admin: Actor, card: TestCard) -> str:
