@@ -28,6 +28,7 @@ from engine.errors import (
 from portal import requestlog
 from portal.cardholder.languages import is_cardholders
 from portal.respond import into_notices, respond, this_address, wants_part
+from portal.security import SAFE_METHODS
 from portal.sessions import CARDHOLDER, DESK, RESELLER, STAFF, is_desks, known_person, looked_at
 from portal.speech import sentence
 
@@ -109,7 +110,9 @@ def on_engine_error(error: EngineError) -> ResponseReturnValue:
     for kind, status in _ENGINE_STATUS:
         if isinstance(error, kind):
             said = isinstance(error, (Conflict, Refused, Forbidden))
-            response = page(status, Words(_("Nothing was changed"), sentence(error)) if said else None)
+            looks = isinstance(error, Forbidden) and request.method in SAFE_METHODS
+            title = "You can't open this" if looks else _("Nothing was changed")
+            response = page(status, Words(title, sentence(error)) if said else None)
             if status == 503:
                 response.headers["Retry-After"] = str(RETRY_AFTER_S)
             return response

@@ -75,7 +75,7 @@ def pdf(name: str, template: str, **context: Any) -> Response:
 
 def _named(response: Response, name: str, kind: str) -> Response:
     day = now().astimezone(zone()).strftime("%Y-%m-%d")
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}-{day}.{kind}"'
+    response.headers.set("Content-Disposition", "attachment", filename=f"{name}-{day}.{kind}")
     return response
 
 

@@ -78,10 +78,13 @@ def statement_page(
     )
 
 
-def statement_file(reseller_id: int, account_id: int, month: str, kind: str) -> Response:
-    """The same as a PDF, with its first lines, or as CSV with all of them."""
+def statement_file(
+    reseller_id: int, account_id: int, month: str, kind: str, *, named: bool = False
+) -> Response:
+    """The same as a PDF, with its first lines, or as CSV with all of them; `named` after the reseller, too."""
     of = _statement(reseller_id, account_id, month)
-    name = f"statement-{of.month:%Y-%m}-{of.currency.lower()}"
+    whose = re.findall(r"\w+", of.reseller.lower()) if named else []
+    name = "-".join(["statement", *whose, f"{of.month:%Y-%m}", of.currency.lower()])
     if kind == "csv":
         return papers.csv(name, HEADS, _rows(of))
     if kind != "pdf":

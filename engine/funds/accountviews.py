@@ -14,7 +14,7 @@ from engine.cards.serials import serial_of
 from engine.db import Database
 from engine.errors import NotFound
 from engine.names import sought
-from engine.schema import Account, AccountEntry, Payment, Reseller
+from engine.schema import Account, AccountEntry, Payment, Reseller, StockMove
 
 PAGE = 25
 
@@ -42,7 +42,9 @@ class AccountView:
 
 @dataclass(frozen=True, slots=True)
 class AccountLine:
-    """An entry of an account, signed as the account sees it. `other`: the serial of the card that was recharged."""
+    """An entry of an account, signed as the account sees it. `other`: the serial of the card that was recharged;
+    `cards`: the first and last serial of the stock that was charged or returned.
+    """
 
     id: int
     at: datetime
@@ -51,6 +53,7 @@ class AccountLine:
     balance_after: int
     reference: str
     other: str | None
+    cards: tuple[str, str] | None
     actor: str
     reason: str | None
 
@@ -100,8 +103,8 @@ def account_page(db: Database, account_id: int, *, before: int | None = None) ->
             statement = statement.where(AccountEntry.id < before)
         rows = list(session.scalars(statement.order_by(AccountEntry.id.desc()).limit(PAGE + 1)))
         names = actor_names(session, [row.actor for row in rows])
-        others = _recharged(session, rows)
-        lines = tuple(_line(row, names.__getitem__, others) for row in rows[:PAGE])
+        others, moved = _recharged(session, rows), _moved(session, rows)
+        lines = tuple(_line(row, names.__getitem__, others, moved) for row in rows[:PAGE])
         return AccountPage(view_of(session, account), lines, rows[PAGE - 1].id if len(rows) > PAGE else None)
 
 
@@ -112,10 +115,24 @@ def _recharged(session: Session, rows: list[AccountEntry]) -> dict[str, str]:
     return {f"payment:{row.id}": serial_of(row.card_id) for row in found}
 
 
-def _line(row: AccountEntry, named: Callable[[str], str], others: dict[str, str]) -> AccountLine:
+def _moved(session: Session, rows: list[AccountEntry]) -> dict[str, tuple[str, str]]:
+    """The stock that the entries are for: reference → first and last serial."""
+    ids = [int(row.reference[5:]) for row in rows if row.reference.startswith("move:")]
+    wanted = select(StockMove.id, StockMove.first_id, StockMove.last_id).where(StockMove.id.in_(ids))
+    found = session.execute(wanted) if ids else ()
+    return {f"move:{row.id}": (serial_of(row.first_id), serial_of(row.last_id)) for row in found}
+
+
+def _line(
+    row: AccountEntry,
+    named: Callable[[str], str],
+    others: dict[str, str],
+    moved: dict[str, tuple[str, str]],
+) -> AccountLine:
     same = ("id", "at", "kind", "amount", "balance_after", "reference", "reason")
     facts = {name: getattr(row, name) for name in same}
-    return AccountLine(actor=named(row.actor), other=others.get(row.reference), **facts)
+    other, cards = others.get(row.reference), moved.get(row.reference)
+    return AccountLine(actor=named(row.actor), other=other, cards=cards, **facts)
 
 
 def view_of(session: Session, account: Account) -> AccountView:

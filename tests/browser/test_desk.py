@@ -95,7 +95,9 @@ def test_a_day_at_the_till_on_a_phone(
     page.locator("main").get_by_role("link", name="Print cards of Dhaka_10").click()
     page.get_by_label("From serial").fill(stock[2].serial)
     page.get_by_label("To serial").fill(stock[4].serial)
-    page.get_by_role("button", name="Print 3 cards").click()
+    page.get_by_label("To serial").press("Tab")
+    expect(page.locator("#look").get_by_text("3 cards.")).to_be_visible()
+    page.get_by_role("button", name="Print these cards").click()
     assert_fits(page)
     made(db, vault, site)
     with page.expect_download() as waiting:

@@ -162,7 +162,9 @@ def test_a_batch_in_the_making_is_put_back_within_seconds_and_the_next_process_g
     jobs = start()
     wait_for(lambda: work.find_work(db, work_id, now()).progress > 0)
     status, seconds = jobs.end()
-    assert status == 0
+    # 75 where a step took longer than the farewell: it is undone, and the work put back all the same.
+    (last,) = [line for line in jobs.events() if line["event"] == "jobs_end"]
+    assert status == (0 if last["well"] else 75)
     assert seconds < 5
     view = work.find_work(db, work_id, now())
     assert view.state in ("queued", "done"), "nobody has to wait for a lease to end"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from decimal import Decimal
 
 import pypdfium2
@@ -39,6 +40,7 @@ def test_credit_shows_what_can_be_spent_and_every_entry(desks: Desks) -> None:
     # 200.00 paid in; three cards of 5.00 less 10 %.
     assert "You can still spend USD" in page
     assert "Cards activated or sold" in page
+    assert re.search(r"activated or sold: [0-9 \u202f\u00a0]+ to [0-9 \u202f\u00a0]+ ", page)
     assert "Deposit" in page
     assert "Your discount 10 %" in page
     other = desks.harbour.account_id
@@ -61,7 +63,9 @@ def test_sales_tell_what_was_earned(desks: Desks) -> None:
 @pytest.mark.parametrize("path", ["/desk/credit", "/desk/sales", "/desk/statements"])
 def test_money_is_the_owners(desks: Desks, path: str) -> None:
     assert desks.owner.get(path).status_code == 200
-    assert desks.clerk.get(path).status_code == 403
+    refused = desks.clerk.get(path)
+    assert refused.status_code == 403
+    assert "You can't open this Your role doesn't allow this." in told(refused.text)
 
 
 def test_a_statement_adds_up_on_the_page_in_csv_and_on_paper(desks: Desks) -> None:
@@ -108,7 +112,9 @@ def test_the_console_has_each_statement_and_all_of_a_month(desks: Desks) -> None
     at = f"/resellers/{shop.id}/statements/{shop.account_id}/{MONTH}"
     assert at in listed.text
     assert "Balance before" in told(staff.get(at).text)
-    assert pdf_text(staff.get(at + ".pdf").data).count(shop.name) >= 1
+    paper = staff.get(at + ".pdf")
+    assert pdf_text(paper.data).count(shop.name) >= 1
+    assert f"-{shop.name.split()[0].lower()}-" in paper.headers["Content-Disposition"]
     month = staff.get(f"/resellers/statements?month={MONTH}")
     assert shop.name in told(month.text)
     assert desks.harbour.name in told(month.text)

@@ -51,13 +51,6 @@ FIELDS = {
 _HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)"')
 
 
-def send(visitor: Any, path: str, headers: dict[str, str] | None = None, **fields: str) -> Any:
-    """Post a form with the token of the first page that this visitor saw."""
-    token = visitor.__dict__.setdefault("kept_token", None) or visitor.token()
-    visitor.kept_token = token
-    return visitor.post(path, data={"csrf_token": token, **fields}, headers=headers)
-
-
 @pytest.fixture(autouse=True)
 def _deck(db: Database) -> None:
     scenes.deck(db)
@@ -69,7 +62,7 @@ def batches(db: Database) -> list[Batch]:
 
 
 def test_five_fields_a_last_look_and_it_is_ordered_once(visitor: Visitor, db: Database) -> None:
-    look = send(visitor, "/batches/new", step="look", **FIELDS)
+    look = visitor.submit("/batches/new", step="look", **FIELDS)
     assert look.status_code == 200
     text = text_of(look.text)
     assert "Dhaka_5_November" in text
@@ -79,7 +72,7 @@ def test_five_fields_a_last_look_and_it_is_ordered_once(visitor: Visitor, db: Da
     fields = dict(_HIDDEN.findall(look.text))
     fields.pop("csrf_token")
     for _ in range(2):
-        done = send(visitor, "/batches/new", step="order", **fields)
+        done = visitor.submit("/batches/new", step="order", **fields)
         assert (done.status_code, done.headers["Location"]) == (303, "/batches/1")
     (batch,) = batches(db)
     assert (batch.name, batch.count, batch.denomination, batch.auto_bind) == (
@@ -91,7 +84,7 @@ def test_five_fields_a_last_look_and_it_is_ordered_once(visitor: Visitor, db: Da
     assert batch.created_by == "staff:1"
     assert "The batch is ordered." in text_of(visitor.get("/batches/1").text)
     # And back from the last look, everything is still there.
-    form = send(visitor, "/batches/new", step="change", **fields)
+    form = visitor.submit("/batches/new", step="change", **fields)
     assert 'value="Dhaka"' in form.text
 
 
@@ -103,13 +96,13 @@ def test_the_form_is_filled_with_what_is_usual_a_preset_or_a_batch_that_exists(
     for name, value in (("number_length", 12), ("password_length", 8), ("validity_days", 90)):
         assert re.search(rf'name="{name}"[^>]* value="{value}"', page), name
     assert 'hx-trigger="load, input delay:500ms from:#order"' in page
-    page = send(visitor, "/batches/new", preset="tier-50", **{**FIELDS, "region": "Lagos"}).text
+    page = visitor.submit("/batches/new", preset="tier-50", **{**FIELDS, "region": "Lagos"}).text
     assert re.search(r'name="denomination"[^>]* value="50.00"', page)
     assert re.search(r'name="validity_days"[^>]* value="365"', page)
     assert '<option selected value="single">' in page
     assert 'value="Lagos"' in page
     assert "Filled in: a year, one registered phone" in page
-    page = send(visitor, "/batches/new", preset="bind-high", **FIELDS).text
+    page = visitor.submit("/batches/new", preset="bind-high", **FIELDS).text
     assert re.search(r'name="denomination"[^>]* value="5"', page)
     assert '<option selected value="activation">' in page
     assert visitor.get("/batches/new?preset=x").status_code == 400
@@ -122,17 +115,18 @@ def test_the_form_is_filled_with_what_is_usual_a_preset_or_a_batch_that_exists(
 
 def test_the_outlook_is_a_part_of_its_own_and_no_refusal(visitor: Visitor, db: Database) -> None:
     part = {"HX-Request": "true", "HX-Request-Type": "partial"}
-    seen = send(visitor, "/batches/new/outlook", headers=part, **FIELDS)
+    seen = visitor.submit("/batches/new/outlook", headers=part, **FIELDS)
     assert (seen.status_code, seen.text.lstrip()[:8]) == (200, "<article")
     assert "One blind try in 2 million million million" in text_of(seen.text)
     assert "load" not in re.search(r'hx-trigger="([^"]*)"', seen.text)[1]  # type: ignore[index]
-    seen = send(visitor, "/batches/new/outlook", headers=part, **{**FIELDS, "count": "", "denomination": "x"})
+    seen = visitor.submit(
+        "/batches/new/outlook", headers=part, **{**FIELDS, "count": "", "denomination": "x"}
+    )
     assert seen.status_code == 200
     text = text_of(seen.text)
     assert "Still to fill in: Number of cards." in text
     assert "Face value: " in text
-    short = send(
-        visitor,
+    short = visitor.submit(
         "/batches/new/outlook",
         headers=part,
         **{**FIELDS, "number_length": "11", "password_length": "5"},
@@ -187,8 +181,8 @@ RULED: tuple[tuple[dict[str, str], dict[str, str]], ...] = (
 
 
 def test_the_outlook_asked_for_as_a_page_is_the_whole_form(visitor: Visitor, db: Database) -> None:
-    assert 'value="Hanoi"' in send(visitor, "/batches/new/outlook", **{**FIELDS, "region": "Hanoi"}).text
-    wrong = send(visitor, "/batches/new/outlook", **{**FIELDS, "count": "0"})
+    assert 'value="Hanoi"' in visitor.submit("/batches/new/outlook", **{**FIELDS, "region": "Hanoi"}).text
+    wrong = visitor.submit("/batches/new/outlook", **{**FIELDS, "count": "0"})
     assert (wrong.status_code, 'id="count-error"' in wrong.text) == (422, True)
 
 
@@ -199,7 +193,7 @@ def test_what_is_wrong_is_told_at_its_field_and_kept(visitor: Visitor, db: Datab
         for wrong in TYPED
     ]
     for change, told in (*cases, *RULED):
-        page = send(visitor, "/batches/new", step="order", **{**FIELDS, **change})
+        page = visitor.submit("/batches/new", step="order", **{**FIELDS, **change})
         assert page.status_code == 422, change
         for name, words in told.items():
             said = error_at(page.text, name)
@@ -207,7 +201,7 @@ def test_what_is_wrong_is_told_at_its_field_and_kept(visitor: Visitor, db: Datab
             assert words in said, (name, said)
         for name, value in change.items():
             assert f'value="{value}"' in page.text, (name, value)
-    page = send(visitor, "/batches/new", step="order", **{**FIELDS, "deck": "Nowhere", "kind": "gift"})
+    page = visitor.submit("/batches/new", step="order", **{**FIELDS, "deck": "Nowhere", "kind": "gift"})
     assert error_at(page.text, "deck") == error_at(page.text, "kind") == "Choose one of the list."
     assert batches(db) == []
 
@@ -215,17 +209,17 @@ def test_what_is_wrong_is_told_at_its_field_and_kept(visitor: Visitor, db: Datab
 def test_names_are_shown_as_they_are_and_run_nowhere(visitor: Visitor, db: Database, vault: Vault) -> None:
     for key, name in enumerate(("<script>alert(1)</script>", '=HYPERLINK("http://x")')):
         fields = {**FIELDS, "name": name, "key": f"k{key}"}
-        look = send(visitor, "/batches/new", step="look", **fields)
+        look = visitor.submit("/batches/new", step="look", **fields)
         assert look.status_code == 200
         assert "<script>alert" not in look.text
-        done = send(visitor, "/batches/new", step="order", proposed="", **fields)
+        done = visitor.submit("/batches/new", step="order", proposed="", **fields)
         assert done.status_code == 303
         assert name in text_of(visitor.get(done.headers["Location"]).text)
         claimed = work.claim(db, "test", ["generate"], scenes.NOW)
         assert claimed is not None
         generation.run(db, vault, claimed, lambda: scenes.NOW)
-    file = send(
-        visitor, "/batches/2/export", form="csv", with_passwords="y", recipient="", reason="", key="e"
+    file = visitor.submit(
+        "/batches/2/export", form="csv", with_passwords="y", recipient="", reason="", key="e"
     )
     assert b"'=HYPERLINK" in file.data.replace(b'"', b"")
     assert file.headers["Content-Disposition"].startswith("attachment")
@@ -236,7 +230,7 @@ def test_a_voucher_needs_a_currency_and_a_field_that_nobody_asked_for_counts_not
 ) -> None:
     more = {"imported": "y", "ready_at": "2020-01-01", "generated": "50", "reseller_id": "1", "id": "77"}
     assert (
-        send(visitor, "/batches/new", step="order", **{**FIELDS, "name": "Plain"}, **more).status_code == 303
+        visitor.submit("/batches/new", step="order", **{**FIELDS, "name": "Plain"}, **more).status_code == 303
     )
     (batch,) = batches(db)
     assert (batch.id, batch.imported, batch.ready_at, batch.generated, batch.reseller_id) == (
@@ -247,9 +241,9 @@ def test_a_voucher_needs_a_currency_and_a_field_that_nobody_asked_for_counts_not
         None,
     )
     fields = {**FIELDS, "kind": "voucher", "deck": "", "name": "V", "key": "form-2"}
-    page = send(visitor, "/batches/new", step="order", **fields)
+    page = visitor.submit("/batches/new", step="order", **fields)
     assert (page.status_code, error_at(page.text, "currency")) == (422, "Fill this in.")
-    assert send(visitor, "/batches/new", step="order", **{**fields, "currency": "EUR"}).status_code == 303
+    assert visitor.submit("/batches/new", step="order", **{**fields, "currency": "EUR"}).status_code == 303
     assert batches(db)[1].currency == "EUR"
 
 
@@ -262,5 +256,5 @@ def test_without_a_token_or_a_role_nothing_is_ordered(visitor: Visitor, app: Any
     assert "/batches/new" not in eyes.get("/batches").text
     for path in ("/batches/new", "/batches/import", "/templates/new"):
         assert eyes.get(path).status_code == 403
-        assert send(eyes, path, step="order", **FIELDS).status_code == 403
+        assert eyes.submit(path, step="order", **FIELDS).status_code == 403
     assert batches(db) == []

@@ -262,7 +262,9 @@ def test_cards_are_printed_downloaded_by_who_ordered_them_and_confirmed(
     assert "10 cards on 2 sheets" in text_of(look.text)
     seen = re.search(r'name="seen" value="([^"]+)"', look.text)[1]  # type: ignore[index]
     # What was not looked at is looked at first.
-    assert send(visitor, path, {**asked, "start_at": "1", "step": "do", "seen": seen}).status_code == 200
+    unseen = send(visitor, path, {**asked, "start_at": "1", "step": "do", "seen": seen})
+    assert unseen.status_code == 200
+    assert "Something was changed since you saw this." in unseen.text
     for _ in range(2):
         assert send(visitor, path, {**asked, "step": "do", "seen": seen}).location == "/print/1"
     waiting = visitor.part("/print/1").text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from engine.messages import sentence
+from portal import statements
 from portal.formats import MINUS, amount, count, duration
 from portal.operator.calls.refused import REASONS
 from portal.operator.card.words import ACCOUNTS, DOORS
@@ -20,13 +21,6 @@ METHODS = {
 """The ways a card is paid for."""
 KINDS = {**ENTRY_KINDS, "discard": "Written off as unused stock"}
 ACCOUNT_KINDS = {"funding": "Funding account", "reseller": "Reseller’s account"}
-ACCOUNT_ENTRIES = {
-    "deposit": "Deposit",
-    "adjustment": "Correction",
-    "recharge": "Card recharged",
-    "stock": "Stock activated or sold",
-    "return": "Stock returned",
-}
 AGES = {
     0: "up to 30 days",
     31: "31 to 90 days",
@@ -47,7 +41,7 @@ __all__ = ["ACCOUNTS", "DOORS", "REASONS"]
 def init_app(app: Flask) -> None:
     """Make them known to the templates."""
     app.jinja_env.filters.update(
-        account_entry=lambda kind: ACCOUNT_ENTRIES.get(kind, kind),
+        account_entry=lambda kind: statements.KINDS.get(kind, kind),
         account_kind=lambda kind: ACCOUNT_KINDS.get(kind, kind),
         figure=figure,
         method=lambda method: METHODS.get(method, method),

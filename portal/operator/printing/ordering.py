@@ -96,13 +96,14 @@ def order_page(source: Source, who: Actor) -> ResponseReturnValue:
     form = _form(source, who)
     asked = request.method == "POST" and request.form.get("step") == "do"
     valid = form.validate() if request.method == "POST" else True
-    if asked and valid and request.form.get("seen") == form.asked:
+    seen = request.form.get("seen") == form.asked
+    if asked and valid and seen:
         made = attempt(form, lambda: _order(form, who), AT)
         if made is not None:
             said("The file is being made.")
             return go_to(url_for(".print_run", run_id=made))
     look = attempt(form, lambda: _look(form, who), AT) if form.view and not form.refused else None
-    return _page(source, form, look, who)
+    return _page(source, form, look, who, changed=asked and look is not None and not seen)
 
 
 def _form(source: Source, who: Actor) -> PrintForm:
@@ -171,7 +172,9 @@ def _order(form: PrintForm, who: Actor) -> int:
         raise InvalidInput(error.code, field="last", **error.data) from None
 
 
-def _page(source: Source, form: PrintForm, look: Outlook | None, who: Actor) -> ResponseReturnValue:
+def _page(
+    source: Source, form: PrintForm, look: Outlook | None, who: Actor, *, changed: bool
+) -> ResponseReturnValue:
     view, start_at = form.view, int(form.start_at.data or 1)
     return respond(
         "operator/printing/order.html",
@@ -183,6 +186,7 @@ def _page(source: Source, form: PrintForm, look: Outlook | None, who: Actor) -> 
         picture=drawing.pictured(view, who.reseller_id, source.value) if view else None,
         paper=paper_of(view.design) if view else "",
         look=look,
+        changed=changed,
         left=left_out(look.left_out) if look else [],
         sheets=sheets_of(look.cards, start_at, view.design.paper) if look and view else 0,
         earlier=_earlier(source, form, who)

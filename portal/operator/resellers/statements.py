@@ -36,6 +36,7 @@ def reseller_months() -> ResponseReturnValue:
         lines=found,
         month=month,
         title=statements.month_word(month),
+        running=month == reports.month_of(today),
         before=f"{reports.month_of(date.fromordinal(month.toordinal() - 1)):%Y-%m}",
         after=f"{reports.next_month(month):%Y-%m}" if reports.next_month(month) <= today else None,
     )
@@ -71,7 +72,7 @@ def reseller_statement(reseller_id: int, account_id: int, month: str) -> Respons
 @needs("money.see")
 def reseller_statement_file(reseller_id: int, account_id: int, month: str, kind: str) -> Response:
     """The same as PDF or CSV."""
-    return statements.statement_file(reseller_id, account_id, month, kind)
+    return statements.statement_file(reseller_id, account_id, month, kind, named=True)
 
 
 def _row(line: reports.ResellerMonth) -> tuple[str, ...]:
