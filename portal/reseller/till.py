@@ -112,7 +112,7 @@ def _page(form: CardForm, serial: str, status: int = 200) -> ResponseReturnValue
         wrong=wrong,
         undo=_to_undo(),
         accounts=list_accounts(db(), reseller_id=shop().reseller_id),
-        moves=moves_of(db(), shop().reseller_id, limit=_LAST).moves,
+        moves=words.at_once(moves_of(db(), shop().reseller_id, limit=2 * _LAST).moves)[:_LAST],
         words=words,
     )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from engine import messages
 from engine.errors import EngineError
 from engine.refusal import Refusal
 from engine.stock.deskviews import CardAtTill
 from engine.stock.moves import Resold
+from engine.stock.stockviews import MoveLine
 from portal.formats import amount, count
 
 STATES = {
@@ -110,6 +112,25 @@ def done(act: str, answers: Sequence[Resold], serial: str | None = None) -> tupl
     if all(one.repeated for one in answers):
         text += " It was sent twice, and counted once."
     return text, "good" if changed else "warn"
+
+
+def at_once(moves: Sequence[MoveLine]) -> list[MoveLine]:
+    """Documents, newest first, in which what was activated and sold with one press is one line of the kind `both`."""
+    found: list[MoveLine] = []
+    for move in moves:
+        after = found[-1] if found else None
+        if after and (move.kind, after.kind) == ("activate", "sell") and _same_press(move, after):
+            found[-1] = replace(
+                move, kind="both", amount=move.amount + after.amount, currency=move.currency or after.currency
+            )
+        else:
+            found.append(move)
+    return found
+
+
+def _same_press(one: MoveLine, other: MoveLine) -> bool:
+    parts = ("at", "first_serial", "last_serial", "cards", "actor")
+    return all(getattr(one, part) == getattr(other, part) for part in parts)
 
 
 def told(card: CardAtTill) -> list[str]:

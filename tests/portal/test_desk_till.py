@@ -58,6 +58,7 @@ def test_a_scanned_card_is_activated_sold_and_taken_back(desks: Desks) -> None:
     page = clerk.get(done.location)
     text = text_of(page.text)
     assert "activated and sold. USD 4.50 charged." in text
+    assert text.count("Activated and sold: 1 card") == 1, "one press, one line"
     assert buttons(page) == ["return"], "undo, and no card"
     assert credit(desks) == before - USD("4.50")
     sold = facts(desks.db, card)
