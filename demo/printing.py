@@ -14,7 +14,7 @@ from demo.world import DAYS, World, run_work
 from engine.actor import Actor
 from engine.people import brands
 from engine.stock.custody import Range
-from engine.stock.printing import design, designs, printers, runs
+from engine.stock.printing import design, designs, files, printers, runs
 
 SCRATCH, PLASTIC, RECEIPT = "Scratch card, A4", "Plastic card, English and Spanish", "Receipt, 80 mm"
 _LOG_IN = "https://cards.example/card/log-in"
@@ -37,6 +37,9 @@ def print_cards(world: World, cards: Range, name: str, printer: str, actor: Acto
     with world.db.connection() as conn:
         row: Any = conn.execute("SELECT work_id FROM print_run WHERE id = %s", (run_id,)).fetchone()
     run_work(world, row.work_id, runs.KIND, at + timedelta(seconds=6))
+    fetched = files.fetch(world.db, world.vault, run_id, actor, lambda: at + timedelta(minutes=2))
+    for _ in fetched.pieces:
+        pass  # to the printer
     runs.confirm(world.db, run_id, actor, at + timedelta(minutes=25))
 
 

@@ -403,6 +403,7 @@ STOCK: Sentences = {
     "nothing_to_print": "None of these cards can be printed.",
     "print_run_not_found": "There is no such print run.",
     "print_run_not_made": "This file is still being made, or was stopped.",
+    "print_run_not_fetched": "This file was not downloaded yet, so it can't be printed. Download and print it first.",
     "print_run_gone": "This file is not there any more: it was confirmed, or waited longer than a day.",
     "print_not_theirs": "{name} may not print cards any more.",
     "hand_over_gone": "This file is not there any more: it was downloaded, or waited longer than a day.",

@@ -57,6 +57,14 @@ SECTIONS = (
     ("Brand", f"{DESK}/brand"),
 )
 """The bar. Who sees an entry is what its page asks for; one without a page is not shown."""
+UNDER = {
+    f"{DESK}/range": DESK,
+    f"{DESK}/recharge": DESK,
+    f"{DESK}/shipments": f"{DESK}/stock",
+    f"{DESK}/printers": f"{DESK}/print",
+    f"{DESK}/statements": f"{DESK}/credit",
+}
+"""Pages with an address of their own that belong to an entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +137,8 @@ def may(permission: str) -> bool:
 def sections() -> list[Section]:
     """What the reader may open, the one that is open marked."""
     paths = [(title, path) for title, path in SECTIONS if _may_open(path)]
-    here = max((path for _, path in paths if _inside(path)), key=len, default=None)
+    under = (section for begin, section in UNDER.items() if _inside(begin))
+    here = next(under, None) or max((path for _, path in paths if _inside(path)), key=len, default=None)
     return [Section(title, path, path == here) for title, path in paths]
 
 

@@ -551,7 +551,9 @@ def _order_print(w: World) -> Act:
 def _confirm_print(w: World) -> Act:
     run_id = _print(w, Actor("staff", 7, "Somebody", "admin"))  # only who ordered it confirms it
     with w.db.begin() as session:
-        session.execute(text("UPDATE print_run SET made_at = :now, sha256 = '\\x00'"), {"now": NOW})
+        session.execute(
+            text("UPDATE print_run SET made_at = :now, sha256 = '\\x00', downloads = 1"), {"now": NOW}
+        )
         session.execute(
             text("UPDATE work SET state = 'done', finished_at = :now WHERE kind = 'print'"), {"now": NOW}
         )

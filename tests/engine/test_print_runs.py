@@ -134,6 +134,11 @@ def test_a_run_holds_every_card_of_its_range_and_is_confirmed(press: Press) -> N
     facts = [scenes.facts(press.db, card) for card in press.cards]
     assert [card.printed_at for card in facts] == [LATER] * 11 + [None]
     last = press.printed(press.range(11, 11))
+    # What nobody has downloaded is on no paper: its passwords must not be shredded.
+    with pytest.raises(Conflict, match="print_run_not_fetched"):
+        runs.confirm(press.db, last, OPERATOR, LATER)
+    assert press.path(last).exists()
+    press.fetched(last)
     assert runs.confirm(press.db, last, OPERATOR, LATER).may_shred
 
 
@@ -314,6 +319,7 @@ def test_what_was_cut_off_while_it_was_confirmed_is_deleted_later(
     press: Press, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = press.printed()
+    press.fetched(run_id)
     with monkeypatch.context() as patch:
         patch.setattr(files, "remove", kill)
         with pytest.raises(Killed):
@@ -339,6 +345,7 @@ def test_what_was_written_down_is_not_stopped_and_not_confirmed_before_it_is_the
         runs.confirm(press.db, run_id, OPERATOR, NOW)
     press.make(run_id)
     assert press.view(run_id).state == "ready"
+    press.fetched(run_id)
     assert runs.confirm(press.db, run_id, OPERATOR, NOW).cards == 12
 
 
@@ -363,7 +370,9 @@ def test_it_is_stopped_up_to_the_moment_it_is_written_down(
 
 def test_a_card_that_was_reset_does_not_keep_a_batch_from_shredding(press: Press) -> None:
     lifecycle.reset_password(press.db, press.vault, card_id=press.cards[2].id, actor=OPERATOR, now=NOW)
-    assert runs.confirm(press.db, press.printed(), OPERATOR, LATER).may_shred
+    run_id = press.printed()
+    press.fetched(run_id)
+    assert runs.confirm(press.db, run_id, OPERATOR, LATER).may_shred
 
 
 def test_a_second_person_is_needed_where_the_house_wants_one(press: Press) -> None:
@@ -469,6 +478,7 @@ def test_a_reseller_prints_its_own_stock_and_sees_no_other_run(
                 act(press.db, run_id, actor, NOW)
         with pytest.raises(NotFound, match="print_run_not_found"):
             press.fetched(run_id, actor)
+    press.fetched(mine, one.actor)
     assert not runs.confirm(press.db, mine, one.actor, LATER).may_shred
     designs.change(press.db, press.design, OPERATOR, NOW, name="Sheet", design=Design(), for_resellers=False)
     with pytest.raises(NotFound, match="print_design_not_found"):

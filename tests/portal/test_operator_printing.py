@@ -344,6 +344,10 @@ def test_a_whole_batch_that_printed_well_offers_to_shred_its_passwords(
     asked = {"key": "r", "printer": "", "reason": "", "step": "do", "seen": seen, **whole}
     assert send(visitor, "/batches/1/print", asked).location == "/print/1"
     made(db, vault, clock)
+    early = send(visitor, "/print/1/confirm", {"key": "c"})
+    assert early.status_code == 422
+    assert "This file was not downloaded yet" in early.text
+    assert send(visitor, "/print/1/download", {}).status_code == 200
     send(visitor, "/print/1/confirm", {"key": "c"})
     assert 'href="/batches/1/shred"' in visitor.get("/print/1").text
 

@@ -150,7 +150,8 @@ def order(
 def confirm(db: Database, run_id: int, actor: Actor, now: datetime) -> Confirmed:
     """The run was printed well: its cards are *printed*, and its file is deleted. Twice is as once.
 
-    Only who ordered it says so. Raises `NotFound` ("print_run_not_found") and `Conflict` ("print_run_not_made").
+    Only who ordered it says so, after downloading it: passwords that were printed may be shredded. Raises `NotFound`
+    ("print_run_not_found") and `Conflict` (print_run_not_made, print_run_not_fetched).
     """
     with db.begin() as session:
         run = own_run(session, run_id, actor, lock=True)
@@ -159,6 +160,8 @@ def confirm(db: Database, run_id: int, actor: Actor, now: datetime) -> Confirmed
         if run.made_at is None or job.state != "done":
             raise Conflict("print_run_not_made")
         if run.confirmed_at is None:
+            if not run.downloads:
+                raise Conflict("print_run_not_fetched")
             session.execute(_PRINTED, {"run": run.id, "now": now})
             run.confirmed_at, run.confirmed_by = now, str(actor)
             told: dict[str, Any] = {"cards": run.cards, "sha256": (run.sha256 or b"").hex()}
