@@ -22,6 +22,7 @@ def init_app(app: Flask) -> None:
     """Make the filters known to the templates."""
     app.jinja_env.filters.update(
         amount=amount,
+        cards=cards,
         count=count,
         day=day,
         date=date_text,
@@ -66,6 +67,11 @@ def shown_as(value: int, form: str) -> str:
 def count(number: int) -> str:
     """A count with its thousands apart: `50,000`."""
     return f"{number:,}".replace("-", MINUS)
+
+
+def cards(number: int) -> str:
+    """So many cards: `1 card`, `50,000 cards`."""
+    return f"{count(number)} card{'' if number == 1 else 's'}"
 
 
 def when(instant: datetime | None, empty: str = "never") -> Markup:
