@@ -23,6 +23,7 @@ WHY = {
     "not_sold": "neither sold nor activated",
     "other_reseller": "in another reseller's stock",
     "printed": "printed already",
+    "printed_by_reseller": "on paper that a reseller printed; void them, or reset their passwords first",
     "released": "released already",
     "resellers_stock": "in a reseller's stock and not charged yet; use the reseller's own sale or activation",
     "shipped": "shipped already",

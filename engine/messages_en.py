@@ -391,7 +391,9 @@ STOCK: Sentences = {
     "too_many_ranges": "A shipment has at most {high} ranges of serials.",
     "ranges_overlap": "Two ranges have the serial {serial} in common.",
     "cards_unfit": "Of these cards {count} are void or used, and can't be shipped. Leave them out.",
-    "shipped_before": "Serials {first} to {last} are in shipment {shipment} already.",
+    "shipped_before": "Serials {first} to {last} are in shipment {shipment}, which is on the way."
+    " If it came back or never left, say so on its page first.",
+    "shipment_taken_back": "This shipment was taken back.",
     "print_design_not_found": "There is no such card design any more.",
     "too_many_designs": "There are {high} designs already, and no more are kept. Remove one that you don't use.",
     "printer_not_found": "There is no such printer any more.",
@@ -437,6 +439,7 @@ BULK: Sentences = {
     "stock_sold": "The card was sold already.",
     "stock_used": "The card was used, or value was moved on it.",
     "stock_in_call": "The card is in use for a call.",
+    "stock_printed_by_reseller": "A reseller printed its password; void the card, or reset its password first.",
     "resellers_stock": "The card is a reseller's and not charged yet; use the reseller's own sale or activation.",
 }
 

@@ -117,6 +117,7 @@ PERMISSIONS: dict[str, frozenset[str]] = {
         "shipment.send": _RUN,
         "shipment.change": _RUN,
         "shipment.receive": _TILL,
+        "shipment.take_back": _RUN,
         "print_design.add": _RUN,
         "print_design.change": _RUN,
         "print_design.remove": _RUN,

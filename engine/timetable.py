@@ -80,6 +80,7 @@ _ALL = (
     _every("failures", 3600, "Deletes counts of wrong passwords that lie long ago."),
     _every("fees", 3600, "Charges the maintenance fees that have fallen due."),
     _every("sessions", 3600, "Deletes log-ins that are over."),
+    _every("print_files", 3600, "Deletes files of printed cards a day after they were made."),
     _daily(
         "partitions", "00:20", "Makes the tables of the coming months, long before the first row needs one."
     ),

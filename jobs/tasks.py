@@ -323,13 +323,16 @@ def prune(db: Database, clock: Clock) -> dict[str, Any]:
     """
     # Before the rows of work that tell where files are.
     handed_over = handover.remove_old(db, clock())
-    printed = print_files.remove_old(db, clock())
     return {
         **pruning.prune(db, clock()),
         "exports": export.remove_old(db, clock()),
         "hand_overs": handed_over,
-        "print_files": printed,
     }
+
+
+def prune_print_files(db: Database, clock: Clock) -> dict[str, Any]:
+    """Delete the files of print runs that waited a day."""
+    return {"deleted": print_files.remove_old(db, clock())}
 
 
 TASKS: dict[str, Task] = {
@@ -353,6 +356,7 @@ TASKS: dict[str, Task] = {
     "tokens": prune_tokens,
     "failures": prune_failures,
     "sessions": prune_sessions,
+    "print_files": prune_print_files,
     "pruning": prune,
 }
 """What does the job of each name in `engine.timetable.JOBS`."""

@@ -20,6 +20,7 @@ CODES = {
     "used": "stock_used",
     "in_call": "stock_in_call",
     "resellers_stock": "resellers_stock",
+    "printed_by_reseller": "stock_printed_by_reseller",
 }
 """Codes of refusals by the words of `engine.stock.conditions`."""
 

@@ -147,7 +147,7 @@ class PrintRunPart(Base):
 
 
 class Shipment(Base):
-    """Cards that left the warehouse together, to a reseller or somebody else, and whether they arrived."""
+    """Cards that left the warehouse together, to a reseller or somebody else, and whether they arrived or came back."""
 
     __tablename__ = "shipment"
     id: Mapped[BigId] = mapped_column(Identity(), primary_key=True)
@@ -162,9 +162,13 @@ class Shipment(Base):
     at: Mapped[Instant]
     received_at: Mapped[Instant | None]
     received_by: Mapped[Name | None]
+    taken_back_at: Mapped[Instant | None]
+    taken_back_by: Mapped[Name | None]
+    taken_back_reason: Mapped[Name | None]
     __table_args__ = (
         CheckConstraint("cards > 0", name="cards"),
         CheckConstraint("(received_at IS NULL) = (received_by IS NULL)", name="received"),
+        CheckConstraint("(taken_back_at IS NULL) = (taken_back_by IS NULL)", name="taken_back"),
         Index(None, "reseller_id", "id"),
     )
 

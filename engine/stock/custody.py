@@ -225,6 +225,25 @@ def require_ready(session: Session, cards: Range) -> tuple[str, ...]:
     return tuple(batch.name for batch in batches)
 
 
+def missing_of(session: Session, cards: Range, reseller_id: int) -> int:
+    """How many serials of a range are no cards of the reseller's stock."""
+    theirs = session.scalar(_THEIRS, {"first": cards.first, "last": cards.last, "owner": reseller_id}) or 0
+    return cards.last - cards.first + 1 - theirs
+
+
+def require_own(session: Session, cards: Range, reseller_id: int) -> None:
+    """Each serial of a range is a card of the reseller's own stock. Raises `NotFound` ("cards_not_found")."""
+    missing = missing_of(session, cards, reseller_id)
+    if missing:
+        raise NotFound("cards_not_found", count=missing)
+
+
+_THEIRS = text(
+    "SELECT count(*) FROM card JOIN batch ON batch.id = card.batch_id AND batch.ready_at IS NOT NULL"
+    " WHERE card.id BETWEEN :first AND :last AND card.reseller_id = :owner"
+)
+
+
 def lock_range(session: Session, cards: Range) -> None:
     """Lock the cards of a range, in ascending order."""
     session.execute(

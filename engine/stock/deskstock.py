@@ -20,7 +20,7 @@ from engine.cards.status import status_sql
 from engine.db import Database
 from engine.errors import NotFound
 from engine.house import zone_of
-from engine.schema import Batch, BatchKey, Card
+from engine.schema import Batch, BatchKey, Card, StockMove
 from engine.stock.custody import Range
 
 STATES = (
@@ -38,7 +38,7 @@ STATES = (
 """`held_back`: can't be used before it is activated; `ready`: can be used, and nothing was charged for it; `activated`:
 charged and not sold yet; `waiting`: sold, and held back still; `sold`; the others are the status of the card."""
 ON_THE_SHELF = ("held_back", "ready")
-"""What can still be sold and was not charged yet."""
+"""What can still be sold; of `held_back`, some may have been charged: staff held them back later."""
 OFFERED: Mapping[str, tuple[str, ...]] = {
     "held_back": ("both", "activate", "sell"),
     "ready": ("sell",),
@@ -105,8 +105,8 @@ class RangePage:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a reseller has to sell (`on_the_shelf` = `held_back` + `ready`), and how many cards were charged to it since
-    the month began, at their activation or sale."""
+    """What a reseller has to sell and was not charged for (`on_the_shelf` = `held_back` + `ready`), and how many cards
+    were charged to it since the month began, at their activation or sale, less those that were given back."""
 
     on_the_shelf: int
     held_back: int
@@ -146,15 +146,21 @@ def figures(db: Database, reseller_id: int, now: datetime) -> Figures:
     with db.begin() as session:
         today = now.astimezone(zone_of(settings.load(session)))
         month = today.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        charged = and_(Card.reseller_price.is_not(None), func.least(Card.activated_at, Card.sold_at) >= month)
         rows = session.execute(
-            select(state_sql(now).label("state"), func.count(), func.count().filter(charged))
-            .where(*_own(reseller_id))
+            select(state_sql(now).label("state"), func.count())
+            .where(*_own(reseller_id), Card.reseller_price.is_(None))
             .group_by("state")
         ).all()
+        charged = session.scalar(
+            select(
+                func.sum(case((StockMove.kind == "return", -StockMove.charged), else_=StockMove.charged))
+            ).where(
+                StockMove.reseller_id == reseller_id, StockMove.charged.is_not(None), StockMove.at >= month
+            )
+        )
     cards = {row[0]: row[1] for row in rows}
     held_back, ready = (cards.get(state, 0) for state in ON_THE_SHELF)
-    return Figures(held_back + ready, held_back, ready, sum(row[2] for row in rows))
+    return Figures(held_back + ready, held_back, ready, int(charged or 0))
 
 
 def stock(db: Database, reseller_id: int, now: datetime, *, before: int | None = None) -> StockPage:

@@ -7,7 +7,7 @@ not exist.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,9 +26,9 @@ from engine.house import zone_of
 from engine.people.resellers import trading
 from engine.schema import Account, Batch, Card, CardEvent, Reseller
 from engine.stock.conditions import FACE
-from engine.stock.custody import Range, require_ready
+from engine.stock.custody import Range, missing_of, require_own, require_ready
 from engine.stock.deskstock import OFFERED, state_sql
-from engine.stock.moves import account_of, count, currency_of, require_own
+from engine.stock.moves import account_of, count, currency_of
 from engine.stock.resale import check_recharge
 from engine.stock.verbs import PRICE, RANGE, VERBS
 
@@ -203,7 +203,6 @@ def card_at_till(db: Database, serial: str, reseller_id: int, now: datetime) -> 
             raise NotFound("card_not_found")
         reseller = session.get_one(Reseller, reseller_id)
         price, face, keeps_from = _terms(session, card_id, reseller, now)
-        told = _told(session, card_id)
         return CardAtTill(
             serial=serial_of(card_id),
             batch=row.name,
@@ -215,14 +214,22 @@ def card_at_till(db: Database, serial: str, reseller_id: int, now: datetime) -> 
             charged=row.reseller_price is not None,
             credit=_credit(session, reseller_id, row.currency),
             expires_at=row.expires_at,
-            activated=told.get("activate") if row.activated_at else None,
-            sold=told.get("sell") if row.sold_at else None,
+            activated=_told(session, card_id, "activate", row.activated_at, reseller_id),
+            sold=_told(session, card_id, "sell", row.sold_at, reseller_id),
             keeps_from=keeps_from,
         )
 
 
-def look(db: Database, act: str, cards: Range, reseller_id: int, now: datetime) -> Ahead:
-    """What one of `ACTS` would do to a range of the own stock now.
+def look(
+    db: Database,
+    act: str,
+    cards: Range,
+    reseller_id: int,
+    now: datetime,
+    *,
+    undoes: Sequence[int] | None = None,
+) -> Ahead:
+    """What one of `ACTS` would do to a range of the own stock now; `undoes` as in `resale.give_back`.
 
     Raises as its commands do, but for the credit: what is missing is said (`missing`).
     """
@@ -230,7 +237,7 @@ def look(db: Database, act: str, cards: Range, reseller_id: int, now: datetime) 
         reseller = trading(session, reseller_id)
         require_own(session, cards, reseller_id)
         batches = require_ready(session, cards)
-        currency, values = currency_of(session, cards), _values(cards, reseller, now)
+        currency, values = currency_of(session, cards), _values(cards, reseller, now, undoes)
         counted = {kind: count(session, VERBS[kind], values) for kind in ACTS[act]}
         # What the first command charges, no other charges again; what it leaves, the others leave or find charged.
         pays = counted[ACTS[act][0]]
@@ -252,7 +259,7 @@ def look_recharge(db: Database, serial: str, amount: int, reseller_id: int, now:
     with db.begin() as session:
         reseller = trading(session, reseller_id)
         card = recharges.read_target(session, card_id)
-        if card is None or not _is_own(session, card_id, reseller_id):
+        if card is None or missing_of(session, Range(card_id, card_id), reseller_id):
             raise NotFound("card_not_found")
         account_of(session, reseller, card.currency)
         refusal = recharges.recharge_refusal(card, now, zone_of(settings.load(session)))
@@ -268,7 +275,9 @@ def look_recharge(db: Database, serial: str, amount: int, reseller_id: int, now:
         return RechargeAhead(serial_of(card_id), amount, gift, balance, card.currency, credit, large)
 
 
-def _values(cards: Range, reseller: Reseller, now: datetime) -> dict[str, Any]:
+def _values(
+    cards: Range, reseller: Reseller, now: datetime, undoes: Sequence[int] | None = None
+) -> dict[str, Any]:
     """All that the SQL of `ACTS` asks for; what is returned at a till stays the reseller's."""
     return {
         "first": cards.first,
@@ -276,6 +285,7 @@ def _values(cards: Range, reseller: Reseller, now: datetime) -> dict[str, Any]:
         "now": now,
         "discount": reseller.discount_bp,
         "to_operator": False,
+        "undoes": None if undoes is None else sorted(undoes),
     }
 
 
@@ -296,18 +306,22 @@ def _terms(
     return row.price, row.face, found
 
 
-def _told(session: Session, card_id: int) -> dict[str, Told]:
-    """The last activation and sale of a card."""
-    events = session.scalars(
-        select(CardEvent)
-        .where(CardEvent.card_id == card_id, CardEvent.kind.in_(("activate", "sell")))
-        .order_by(CardEvent.id)
-    ).all()
-    names = actor_names(session, [event.actor for event in events])
-    return {
-        event.kind: Told(event.at, names[event.actor] if event.actor.startswith("reseller:") else None)
-        for event in events
-    }
+def _told(session: Session, card_id: int, kind: str, at: datetime | None, reseller_id: int) -> Told | None:
+    """When a card was activated or sold, and who of this reseller's people did that; another's are not named."""
+    if at is None:
+        return None
+    actor = session.scalar(
+        select(CardEvent.actor)
+        .where(
+            CardEvent.card_id == card_id,
+            CardEvent.kind == kind,
+            CardEvent.at == at,
+            CardEvent.actor.startswith("reseller:"),
+            CardEvent.data["reseller"].as_integer() == reseller_id,
+        )
+        .limit(1)
+    )
+    return Told(at, None if actor is None else actor_names(session, [actor])[actor])
 
 
 def _credit(session: Session, reseller_id: int, currency: str) -> int | None:
@@ -316,7 +330,3 @@ def _credit(session: Session, reseller_id: int, currency: str) -> int | None:
             Account.reseller_id == reseller_id, Account.currency == currency, Account.closed_at.is_(None)
         )
     )
-
-
-def _is_own(session: Session, card_id: int, reseller_id: int) -> bool:
-    return session.scalar(select(Card.reseller_id).where(Card.id == card_id)) == reseller_id

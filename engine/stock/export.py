@@ -18,7 +18,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -217,8 +217,12 @@ def issue(
     digest: bytes,
     actor: Actor,
     now: datetime,
+    place: Callable[[], None] = lambda: None,
 ) -> None:
-    """Record a file that is written and has no name yet. Raises as `export_batch`: somebody may have been quicker."""
+    """Record a file that is written and has no name yet. Raises as `export_batch`: somebody may have been quicker.
+
+    `place` gives it its name behind the lock on the batch's key: whoever shreds it waits, and finds the file to delete.
+    """
     with db.begin() as session:
         # Asked again under a lock: of two who export at once, one is the second.
         batch, _, repeated = _opened(session, vault, name, wanted, actor, now, lock=True)
@@ -229,6 +233,8 @@ def issue(
         else:
             # No second issue, but a second file all the same: whoever looks for a leak must find it.
             _audit(session, batch, wanted, file, digest, actor, now, repeated=True)
+        session.flush()
+        place()
 
 
 def opened(

@@ -143,8 +143,8 @@ def run(db: Database, vault: Vault, claimed: work.Claimed, clock: Callable[[], d
             digest or on_disk,
             actor,
             clock(),
+            lambda: put_in_place(part, path),
         )
-        put_in_place(part, path)
     return {"file": called, "size": size, "without_password": rows.without_password}
 
 

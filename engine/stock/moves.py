@@ -23,7 +23,7 @@ from engine.people import audit
 from engine.people.resellers import trading
 from engine.schema import Reseller
 from engine.stock.conditions import FACE
-from engine.stock.custody import Range, lock_range, require_ready, subject_of
+from engine.stock.custody import Range, lock_range, missing_of, require_own, require_ready, subject_of
 from engine.stock.verbs import RANGE, VERBS, Verb
 
 _CHARGED = ("activate", "sell")
@@ -206,28 +206,12 @@ def _require_theirs(session: Session, act: _Act) -> tuple[str, ...]:
     batches = require_ready(session, act.asked.cards)
     lock_range(session, act.asked.cards)
     if act.asked.kind not in ("assign", "unassign"):
-        missing = _not_theirs(session, cards, owner)
+        missing = missing_of(session, cards, owner)
         if missing and act.asked.actor.kind == "reseller":
             raise NotFound("cards_not_found", count=missing)
         if missing:
             raise Conflict("not_their_stock", count=missing, name=act.reseller.name if act.reseller else "")
     return batches
-
-
-def require_own(session: Session, cards: Range, reseller_id: int) -> None:
-    """Each serial of a range is a card of the reseller's own stock. Raises `NotFound` ("cards_not_found")."""
-    missing = _not_theirs(session, cards, reseller_id)
-    if missing:
-        raise NotFound("cards_not_found", count=missing)
-
-
-def _not_theirs(session: Session, cards: Range, reseller_id: int) -> int:
-    theirs = text(
-        "SELECT count(*) FROM card JOIN batch ON batch.id = card.batch_id AND batch.ready_at IS NOT NULL"
-        " WHERE card.id BETWEEN :first AND :last AND card.reseller_id = :owner"
-    )
-    asked = {"first": cards.first, "last": cards.last, "owner": reseller_id}
-    return cards.last - cards.first + 1 - (session.scalar(theirs, asked) or 0)
 
 
 def currency_of(session: Session, cards: Range) -> str:

@@ -10,11 +10,11 @@ A reseller's own people act on its own stock only. A serial that is not theirs d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -29,7 +29,7 @@ from engine.house import zone_of
 from engine.people import audit
 from engine.people.resellers import trading
 from engine.permissions import command
-from engine.stock.custody import Range
+from engine.stock.custody import Range, missing_of
 from engine.stock.moves import Resold, Wanted, account_of, acting_for, move, scope_of
 
 __all__ = [
@@ -57,8 +57,8 @@ def assign(
     key: str | None = None,
     reason: str | None = None,
 ) -> Resold:
-    """Give a range to a reseller. Left are cards that are used, sold, charged or voided, and another's without
-    `transfer`.
+    """Give a range to a reseller. Left are cards that are used, sold, charged or voided, another's without `transfer`,
+    and those whose password another reseller printed.
 
     Raises `NotFound` (cards_not_found, reseller_not_found) and `Conflict` (batch_not_ready, batch_discarded,
     reseller_disabled, key_reused).
@@ -78,7 +78,8 @@ def unassign(
     key: str | None = None,
     reason: str | None = None,
 ) -> Resold:
-    """Take a range back from whoever has it, or only from this reseller. Left are cards that are used or charged.
+    """Take a range back from whoever has it, or only from this reseller. Left are cards that are used or charged, and
+    those whose password it printed: they are voided, or their passwords reset.
 
     What was charged is to be returned first (`give_back`). Raises as `assign`.
     """
@@ -99,8 +100,9 @@ def activate(
     """Release a reseller's cards that are held back, and charge those that were not charged yet, released or not.
 
     Staff say whose they are; a reseller's people act for their own. Left are cards released and charged already,
-    expired or voided. Raises `Refused` ("account_exhausted"), `Conflict` (no_reseller_account, mixed_currencies,
-    not_their_stock for staff, and as `assign`), `NotFound` (cards_not_found: also for serials that are not theirs).
+    expired, locked or voided. Raises `Refused` ("account_exhausted"), `Conflict` (no_reseller_account,
+    mixed_currencies, not_their_stock for staff, and as `assign`), `NotFound` (cards_not_found: also for serials that
+    are not theirs).
     """
     owner = acting_for(actor, reseller_id)
     return _run(db, "activate", cards, actor, now, owner, key, reason, {})
@@ -135,17 +137,21 @@ def give_back(
     *,
     reseller_id: int | None = None,
     to_operator: bool = False,
+    undoes: Sequence[int] | None = None,
     key: str | None = None,
     reason: str | None = None,
 ) -> Resold:
     """Undo sale and activation of cards that nobody used, and give back what they were charged.
 
-    They are the reseller's still, or with `to_operator` nobody's. What was charged is held back from then on, whatever
-    its batch says, until it is activated or sold again: somebody may have read its password. Raises as `activate`, but
-    a disabled reseller's are returned where staff do it.
+    They are the reseller's still, or with `to_operator` nobody's; a card whose password the reseller printed can't be
+    nobody's before it was reset. What was charged is held back from then on, whatever its batch says, until it is
+    activated or sold again: somebody may have read its password. `undoes`: only cards that these documents (`move`)
+    charged, and with which nothing was done since. Raises as `activate`, but a disabled reseller's are returned where
+    staff do it.
     """
     owner = acting_for(actor, reseller_id)
-    return _run(db, "return", cards, actor, now, owner, key, reason, {"to_operator": to_operator})
+    values = {"to_operator": to_operator, "undoes": None if undoes is None else sorted(undoes)}
+    return _run(db, "return", cards, actor, now, owner, key, reason, values)
 
 
 def activate_and_sell(
@@ -220,9 +226,9 @@ def _recharge(
             return recharges.Recharged(**{**first, "expires_at": until}, repeated=True, balance_now=balance)
         reseller = trading(session, reseller_id)
         # Before the lock too, so that nobody can keep another's card waiting.
-        _require_owner(session, card_id, reseller_id)
+        _require_own(session, card_id, reseller_id)
         card = recharges.lock_target(session, card_id)
-        _require_owner(session, card_id, reseller_id)
+        _require_own(session, card_id, reseller_id)
         account_id = account_of(session, reseller, card.currency)
         posted = recharges.recharge_step(
             session,
@@ -265,9 +271,8 @@ def _recharge(
         return answer
 
 
-def _require_owner(session: Session, card_id: int, reseller_id: int) -> None:
-    owner = session.scalar(text("SELECT reseller_id FROM card WHERE id = :id"), {"id": card_id})
-    if owner != reseller_id:
+def _require_own(session: Session, card_id: int, reseller_id: int) -> None:
+    if missing_of(session, Range(card_id, card_id), reseller_id):
         raise NotFound("card_not_found")
 
 

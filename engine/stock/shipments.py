@@ -2,7 +2,8 @@
 
 What is shipped is *shipped* in custody from then on (a card keeps the first time). Whose stock it is does not change by
 that: `engine.stock.resale` gives cards to a reseller. A shipment is a document: carrier, tracking and note may be
-corrected, what was in it may not.
+corrected, what was in it may not. One that came back, or was written down wrong, is taken back: its cards can be
+shipped again. A card is on the way in one shipment at most.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from engine.cards.names import actor_names
 from engine.cards.serials import serial_of
 from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound
-from engine.names import check_control, checked_name
+from engine.names import check_control, checked_name, checked_reason
 from engine.people import audit
 from engine.permissions import command
 from engine.schema import Reseller, Shipment, ShipmentRange
@@ -65,6 +66,9 @@ class ShipmentView:
     at: datetime
     received_at: datetime | None
     received_by: str | None
+    taken_back_at: datetime | None
+    taken_back_by: str | None
+    taken_back_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +81,14 @@ class ShipmentPage:
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """What would be shipped: the parcels, how many cards, and how many of them are another reseller's or nobody's."""
+    """What would be shipped: the parcels, how many cards, and how many of them are another reseller's or nobody's,
+    arrived in a shipment before, or are not marked as printed."""
 
     parcels: tuple[Parcel, ...]
     cards: int
     not_theirs: int
+    arrived_before: int
+    not_printed: int
 
     @property
     def sums(self) -> dict[str, int]:
@@ -117,7 +124,7 @@ def send(
 
     The same `key` counts once. Raises `InvalidInput` (no_ranges, too_many_ranges, ranges_overlap, range_too_long, and
     for the texts empty, too_long, control_character), `NotFound` (cards_not_found, reseller_not_found), `Conflict`
-    (batch_not_ready, batch_discarded, cards_unfit, shipped_before).
+    (batch_not_ready, batch_discarded, cards_unfit, shipped_before: they are on the way).
     """
     texts = _texts(address, carrier, tracking, note)
     ordered = _checked(ranges)
@@ -128,7 +135,14 @@ def send(
         first = idempotency.claim(session, scope, key, idempotency.fingerprint(*facts), now)
         if first is not None:
             return _view(session, _row(session, first["id"]))
-        name = name or _reseller_name(session, reseller_id)
+        reseller = _reseller_name(session, reseller_id)
+        name = name or reseller
+        if name is None:
+            raise InvalidInput("empty", field="recipient")
+        for one in ordered:
+            # Before anything is locked: what is refused keeps nobody waiting.
+            require_ready(session, one)
+            _refuse(session, one)
         cards = sum(_take(session, one, now) for one in ordered)
         row = Shipment(
             reseller_id=reseller_id, recipient=name, cards=cards, actor=str(actor), at=now, **texts
@@ -175,13 +189,35 @@ def change(
 def receive(db: Database, shipment_id: int, actor: Actor, now: datetime) -> ShipmentView:
     """Note that a shipment arrived; the first to say so is kept. A reseller's people say it of their own shipments.
 
-    Raises `NotFound` ("shipment_not_found": also another's).
+    Raises `NotFound` ("shipment_not_found": also another's) and `Conflict` ("shipment_taken_back").
     """
     with db.begin() as session:
         row = _row(session, shipment_id, actor, lock=True)
+        if row.taken_back_at is not None:
+            raise Conflict("shipment_taken_back")
         if row.received_at is None:
             row.received_at, row.received_by = now, str(actor)
             _tell(session, "receive", row, actor, now, cards=row.cards)
+        return _view(session, row)
+
+
+@command("shipment.take_back")
+@reruns
+def take_back(db: Database, shipment_id: int, actor: Actor, now: datetime, reason: str) -> ShipmentView:
+    """A shipment came back, or was never sent: its cards are not shipped any more. Twice is as once.
+
+    A card that an earlier shipment had marked stays marked. Raises `NotFound` ("shipment_not_found") and
+    `InvalidInput` ("reason_missing").
+    """
+    why = checked_reason(reason, required=True)
+    with db.begin() as session:
+        row = _row(session, shipment_id, lock=True)
+        if row.taken_back_at is None:
+            for one in _ranges(session, row):
+                lock_range(session, one)
+                session.execute(_UNSHIP, {"first": one.first, "last": one.last, "at": row.at})
+            row.taken_back_at, row.taken_back_by, row.taken_back_reason = now, str(actor), why
+            _tell(session, "take_back", row, actor, now, reason=why, cards=row.cards)
         return _view(session, row)
 
 
@@ -193,11 +229,13 @@ def packing(db: Database, ranges: Sequence[Range], *, reseller_id: int | None = 
             require_ready(session, one)
             _refuse(session, one)
         parcels = tuple(parcel for one in ordered for parcel in _parcels(session, one))
-        apart = sum(
-            session.scalar(_NOT_THEIRS, {"first": one.first, "last": one.last, "reseller": reseller_id}) or 0
+        rows = [
+            session.execute(_PACKED, {"first": one.first, "last": one.last, "reseller": reseller_id}).one()
             for one in ordered
-        )
-    return Packing(parcels, sum(parcel.cards for parcel in parcels), apart if reseller_id is not None else 0)
+        ]
+    apart, arrived, unprinted = (sum(row[at] for row in rows) for at in range(3))
+    cards = sum(parcel.cards for parcel in parcels)
+    return Packing(parcels, cards, apart if reseller_id is not None else 0, arrived, unprinted)
 
 
 def shipments(
@@ -214,7 +252,7 @@ def shipments(
     if reseller_id is not None:
         statement = statement.where(Shipment.reseller_id == reseller_id)
     if on_the_way:
-        statement = statement.where(Shipment.received_at.is_(None))
+        statement = statement.where(Shipment.received_at.is_(None), Shipment.taken_back_at.is_(None))
     if before is not None:
         statement = statement.where(Shipment.id < before)
     with db.begin() as session:
@@ -227,11 +265,16 @@ def shipment(db: Database, shipment_id: int, actor: Actor) -> tuple[ShipmentView
     """A shipment with what is in it. Raises `NotFound` ("shipment_not_found": also another's)."""
     with db.begin() as session:
         row = _row(session, shipment_id, actor)
-        ranges = session.scalars(
-            select(ShipmentRange).where(ShipmentRange.shipment_id == row.id).order_by(ShipmentRange.n)
-        ).all()
-        parcels = [parcel for one in ranges for parcel in _parcels(session, Range(one.first_id, one.last_id))]
+        parcels = [parcel for one in _ranges(session, row) for parcel in _parcels(session, one)]
         return _view(session, row), tuple(parcels)
+
+
+def _ranges(session: Session, row: Shipment) -> list[Range]:
+    """What is in a shipment, in the order it was packed."""
+    ranges = session.scalars(
+        select(ShipmentRange).where(ShipmentRange.shipment_id == row.id).order_by(ShipmentRange.n)
+    )
+    return [Range(one.first_id, one.last_id) for one in ranges]
 
 
 def _checked(ranges: Sequence[Range]) -> list[Range]:
@@ -267,9 +310,9 @@ def _texts(
     return kept
 
 
-def _reseller_name(session: Session, reseller_id: int | None) -> str:
+def _reseller_name(session: Session, reseller_id: int | None) -> str | None:
     if reseller_id is None:
-        raise InvalidInput("empty", field="recipient")
+        return None
     row = session.get(Reseller, reseller_id)
     if row is None:
         raise NotFound("reseller_not_found")
@@ -278,7 +321,6 @@ def _reseller_name(session: Session, reseller_id: int | None) -> str:
 
 def _take(session: Session, cards: Range, now: datetime) -> int:
     """Mark a range as shipped; how many cards it has."""
-    require_ready(session, cards)
     lock_range(session, cards)
     _refuse(session, cards)
     session.execute(_SHIP, {"first": cards.first, "last": cards.last, "now": now})
@@ -286,7 +328,7 @@ def _take(session: Session, cards: Range, now: datetime) -> int:
 
 
 def _refuse(session: Session, cards: Range) -> None:
-    """Refuse what cannot be in a parcel: cards that are void or used, and those that another shipment has."""
+    """Refuse what cannot be in a parcel: cards that are void or used, and those on the way in another shipment."""
     ends = {"first": cards.first, "last": cards.last}
     unfit = session.scalar(_UNFIT, ends)
     if unfit:
@@ -338,7 +380,7 @@ def _view(session: Session, row: Shipment) -> ShipmentView:
 
 
 def _shown(session: Session, rows: Sequence[Shipment]) -> tuple[ShipmentView, ...]:
-    actors = [who for row in rows for who in (row.actor, row.received_by) if who is not None]
+    actors = [who for row in rows for who in (row.actor, row.received_by, row.taken_back_by) if who]
     names = actor_names(session, actors)
     ids = {row.reseller_id for row in rows if row.reseller_id is not None}
     found = session.execute(select(Reseller.id, Reseller.name).where(Reseller.id.in_(ids))) if ids else ()
@@ -354,6 +396,8 @@ def _shown(session: Session, rows: Sequence[Shipment]) -> tuple[ShipmentView, ..
         "cards",
         "at",
         "received_at",
+        "taken_back_at",
+        "taken_back_reason",
     )
     return tuple(
         ShipmentView(
@@ -361,21 +405,36 @@ def _shown(session: Session, rows: Sequence[Shipment]) -> tuple[ShipmentView, ..
             reseller=None if row.reseller_id is None else resellers[row.reseller_id],
             sent_by=names.get(row.actor, row.actor),
             received_by=None if row.received_by is None else names.get(row.received_by, row.received_by),
+            taken_back_by=None
+            if row.taken_back_by is None
+            else names.get(row.taken_back_by, row.taken_back_by),
         )
         for row in rows
     )
 
 
 _SHIP = text("UPDATE card SET shipped_at = :now WHERE id BETWEEN :first AND :last AND shipped_at IS NULL")
+_UNSHIP = text("UPDATE card SET shipped_at = NULL WHERE id BETWEEN :first AND :last AND shipped_at = :at")
 _UNFIT = text(
     f"SELECT count(*) FROM card WHERE id BETWEEN :first AND :last AND ({conditions.DAMAGED} OR {conditions.USED})"
 )
 _EARLIER = text(
-    "SELECT shipment_id, first_id, last_id FROM shipment_range WHERE first_id <= :last AND last_id >= :first"
-    " ORDER BY shipment_id LIMIT 1"
+    "SELECT part.shipment_id, part.first_id, part.last_id FROM shipment_range part"
+    " JOIN shipment ON shipment.id = part.shipment_id AND shipment.received_at IS NULL"
+    " AND shipment.taken_back_at IS NULL"
+    " WHERE part.first_id <= :last AND part.last_id >= :first ORDER BY part.shipment_id LIMIT 1"
 )
-_NOT_THEIRS = text(
-    "SELECT count(*) FROM card WHERE id BETWEEN :first AND :last AND reseller_id IS DISTINCT FROM :reseller"
+_PACKED = text(
+    """
+    SELECT count(*) FILTER (WHERE reseller_id IS DISTINCT FROM CAST(:reseller AS bigint)),
+        count(*) FILTER (WHERE id <@ (
+            SELECT coalesce(range_agg(int8range(part.first_id, part.last_id, '[]')), '{}')
+            FROM shipment_range part JOIN shipment ON shipment.id = part.shipment_id
+            WHERE shipment.received_at IS NOT NULL AND shipment.taken_back_at IS NULL
+                AND part.first_id <= :last AND part.last_id >= :first)),
+        count(*) FILTER (WHERE printed_at IS NULL)
+    FROM card WHERE id BETWEEN :first AND :last
+    """
 )
 _PARCELS = text(
     f"""

@@ -17,7 +17,8 @@ from engine.stock import shipments
 from engine.stock.custody import Range
 from engine.stock.shipments import LONGEST_ADDRESS, LONGEST_NOTE, Packing, ShipmentView, sums_of
 from portal import arguments, papers
-from portal.forms import ChoiceField, CommandForm, TextField, attempt, place
+from portal.formats import cards
+from portal.forms import ChoiceField, CommandForm, ReasonField, TextField, attempt, place
 from portal.installation import db, now
 from portal.notices import said
 from portal.operator.act import Ask, act
@@ -81,6 +82,12 @@ class ChangeForm(CommandForm):
     carrier = TextField("Carrier", required=False, most=100)
     tracking = TextField("Tracking number", required=False, most=100)
     note = LinesField("Note", render_kw={"rows": 2, "maxlength": LONGEST_NOTE})
+
+
+class BackForm(CommandForm):
+    """Why a shipment counts as none any more."""
+
+    reason = ReasonField(description="It is kept with the shipment.")
 
 
 @console.get("/shipments")
@@ -189,6 +196,26 @@ def shipment_receive(shipment_id: int) -> ResponseReturnValue:
             intro=f"{found.recipient} has all of it.",
         ),
         done="The shipment is marked as arrived.",
+    )
+
+
+@console.route(ONE + "/take-back", methods=BOTH)
+@needs("shipment.take_back")
+def shipment_take_back(shipment_id: int) -> ResponseReturnValue:
+    """Say that it came back, or never left."""
+    found, _ = shipments.shipment(db(), shipment_id, actor())
+    form = BackForm()
+    return act(
+        form,
+        lambda: shipments.take_back(db(), shipment_id, actor(), now(), form.reason.data or ""),
+        Ask(
+            f"Shipment {shipment_id} came back",
+            "It came back",
+            url_for(".shipment", shipment_id=shipment_id),
+            intro=f"Its {cards(found.cards)} don't count as shipped any more, and can be sent again. Whose stock they are"
+            " stays as it is.",
+        ),
+        done="The shipment is marked as taken back.",
     )
 
 

@@ -42,6 +42,8 @@ LEFT = {
     "used": "used by a customer",
     "in_call": "in a call just now",
     "not_sold": "neither activated nor sold",
+    "other_press": "charged before, or changed since",
+    "printed_by_reseller": "printed by another shop: ask the operator for other cards",
 }
 """Why a card is left as it is: `8 sold already`."""
 WHY_NOT = {

@@ -584,6 +584,12 @@ def _receive_shipment(w: World) -> Act:
     return lambda actor, key: shipments.receive(w.db, made.id, actor, AFTER)
 
 
+@scene("shipment.take_back")
+def _take_back_shipment(w: World) -> Act:
+    made = shipments.send(w.db, [w.stock], "Corner shop", OPERATOR, NOW)
+    return lambda actor, key: shipments.take_back(w.db, made.id, actor, AFTER, "It came back")
+
+
 @scene("printer.add")
 def _add_printer(w: World) -> Act:
     return lambda actor, key: printers.add(w.db, "Back office", (500, -300), actor, AFTER, key=key)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ from engine import work
 from engine.actor import CONSOLE, SYSTEM, Actor
 from engine.cards import lifecycle
 from engine.db import Database
-from engine.errors import Conflict, ConsentNeeded, EngineError, InvalidInput, NotFound
+from engine.errors import Conflict, ConsentNeeded, EngineError, Forbidden, InvalidInput, NotFound
 from engine.funds import accounts
 from engine.people import consents, resellerpeople, resellers, staff
-from engine.schema import AuditRow, Card
+from engine.schema import AuditRow, Card, PrintRun
 from engine.stock import custody, export, handover, resale
 from engine.stock.custody import Range
 from engine.stock.printing import designs, files, making, printers, runs, runviews
@@ -254,6 +254,47 @@ def test_a_file_is_gone_after_a_day_or_with_its_batch(press: Press) -> None:
         press.order(press.range(4, 5))
 
 
+def test_a_batch_that_is_shredded_while_its_file_is_put_in_place_leaves_none(
+    press: Press, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, place, shredders = press.order(), making.put_in_place, list[threading.Thread]()
+
+    def shredded_meanwhile(part: Path, path: Path) -> None:
+        shredders.append(threading.Thread(target=shred, args=(press.db, "Big", OPERATOR, NOW)))
+        shredders[0].start()
+        shredders[0].join(0.3)
+        place(part, path)
+
+    monkeypatch.setattr(making, "put_in_place", shredded_meanwhile)
+    press.make(run_id)
+    shredders[0].join(20)
+    assert not shredders[0].is_alive()
+    assert list(press.folder.iterdir()) == []
+    with pytest.raises(Conflict, match="batch_shredded"):
+        press.fetched(run_id)
+
+
+def test_a_file_that_is_gone_is_no_download(press: Press, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = press.printed()
+
+    def gone_meanwhile(run: PrintRun, path: Path, now: datetime) -> bool:
+        path.unlink()
+        return True
+
+    with monkeypatch.context() as patch, pytest.raises(NotFound, match="print_run_gone"):
+        patch.setattr(files, "is_ready", gone_meanwhile)
+        press.fetched(run_id)
+    assert press.view(run_id).downloads == 0
+    with pytest.raises(Conflict, match="print_run_not_fetched"):
+        runs.confirm(press.db, run_id, OPERATOR, LATER)
+
+
+def test_who_may_not_print_any_more_fetches_nothing(press: Press) -> None:
+    run_id = press.printed()
+    with pytest.raises(Forbidden):
+        press.fetched(run_id, replace(OPERATOR, role="support"))
+
+
 def test_a_day_old_file_is_deleted(press: Press) -> None:
     run_id = press.printed()
     assert files.remove_old(press.db, NOW + timedelta(days=1)) == 1
@@ -312,7 +353,7 @@ def test_a_run_that_was_killed_is_made_anew_and_is_one_issue(
         assert len(opened.pages) == 1
     with press.db.begin() as session:
         told = session.scalars(select(AuditRow.action).where(AuditRow.action == "print_run.make")).all()
-    assert len(told) == 2  # recorded before it got its name, and once more: each file is told of
+    assert len(told) == 1, "a file is written down where it is in its place"
 
 
 def test_what_was_cut_off_while_it_was_confirmed_is_deleted_later(
@@ -329,16 +370,12 @@ def test_what_was_cut_off_while_it_was_confirmed_is_deleted_later(
     assert not press.path(run_id).exists()
 
 
-def test_what_was_written_down_is_not_stopped_and_not_confirmed_before_it_is_there(
-    press: Press, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_in_its_place_is_not_stopped_and_not_confirmed_before_its_work_ended(press: Press) -> None:
     run_id = press.order()
     found = work.claim(press.db, "test", [runs.KIND], NOW)
     assert found is not None
-    with monkeypatch.context() as patch:
-        patch.setattr(making, "put_in_place", kill)
-        with pytest.raises(Killed):
-            making.make(press.db, press.vault, found, lambda: NOW)
+    making.make(press.db, press.vault, found, lambda: NOW)
+    press.fetched(run_id)
     work.release(press.db, found)
     assert not runs.cancel(press.db, run_id, OPERATOR, NOW)
     with pytest.raises(Conflict, match="print_run_not_made"):
@@ -509,7 +546,7 @@ def test_a_reseller_that_lost_its_cards_or_its_log_in_gets_no_file(
     resale.assign(press.db, press.range(0, 3), OPERATOR, NOW, reseller_id=one.id)
     run_id = press.order(press.range(0, 3), one.actor)
     resale.assign(press.db, press.range(1, 1), OPERATOR, NOW, reseller_id=two.id, transfer=True)
-    with pytest.raises(NotFound, match="cards_not_found"):
+    with pytest.raises(Conflict, match="print_not_theirs"):
         press.make(run_id)
     other = press.order(press.range(1, 1), two.actor)
     resellers.disable_reseller(press.db, two.id, OPERATOR, NOW)
@@ -527,6 +564,61 @@ def test_a_file_is_not_fetched_by_whoever_has_the_cards_no_more(
     with pytest.raises(NotFound, match="cards_not_found"):
         press.fetched(run_id, one.actor)
     assert press.view(run_id).downloads == 0
+
+
+@pytest.mark.parametrize("way", ["transfer", "taken back", "given back", "released"])
+def test_a_password_that_a_reseller_printed_is_nobody_elses_before_it_is_reset(
+    press: Press, shop: Callable[[str], Shop], way: str
+) -> None:
+    db, cards = press.db, press.range(0, 3)
+    one, two = shop("Corner"), shop("Harbour")
+    resale.assign(db, cards, OPERATOR, NOW, reseller_id=one.id)
+    charged = way == "given back"
+    if charged:
+        resale.activate(db, cards, one.actor, NOW)
+    run_id = press.printed(cards, one.actor)
+    if way == "released":
+        # Fetched at the very moment at which they were taken from it.
+        resale.unassign(db, cards, OPERATOR, NOW)
+        with db.begin() as session:
+            session.execute(text("UPDATE print_run SET downloads = 1"))
+    else:
+        press.fetched(run_id, one.actor)
+    lifecycle.reset_password(db, press.vault, card_id=press.cards[1].id, actor=OPERATOR, now=NOW)
+    lifecycle.damage(db, card_id=press.cards[2].id, reason="Printed", actor=OPERATOR, now=NOW)
+
+    if way == "transfer":
+        done = resale.assign(db, cards, OPERATOR, LATER, reseller_id=two.id, transfer=True)
+        assert (done.changed, done.why) == (1, {"damaged": 1, "printed_by_reseller": 2})
+    elif way == "taken back":
+        done = resale.unassign(db, cards, OPERATOR, LATER)
+        assert (done.changed, done.why) == (2, {"printed_by_reseller": 2})
+        again = resale.activate(db, press.range(0, 0), one.actor, LATER)
+        assert again.changed == 1, "who printed it may sell it"
+    elif way == "given back":
+        done = resale.give_back(db, cards, one.actor, LATER, to_operator=True)
+        assert (done.changed, done.why) == (2, {"printed_by_reseller": 2})
+        assert resale.give_back(db, press.range(0, 0), one.actor, LATER).changed == 1, "its own it may stay"
+    else:
+        released = custody.activate(db, cards, OPERATOR, LATER)
+        assert (released.changed, released.why) == (1, {"damaged": 1, "printed_by_reseller": 2})
+        assert resale.assign(db, cards, OPERATOR, LATER, reseller_id=two.id).why["printed_by_reseller"] == 2
+        assert resale.assign(db, press.range(0, 0), OPERATOR, LATER, reseller_id=one.id).changed == 1
+    assert scenes.facts(db, press.cards[0]).reseller_id == one.id
+
+
+def test_a_run_is_not_confirmed_for_cards_that_went_elsewhere(
+    press: Press, shop: Callable[[str], Shop]
+) -> None:
+    one, two = shop("Corner"), shop("Harbour")
+    resale.assign(press.db, press.range(0, 3), OPERATOR, NOW, reseller_id=one.id)
+    run_id = press.printed(press.range(0, 3), one.actor)
+    press.fetched(run_id, one.actor)
+    lifecycle.reset_password(press.db, press.vault, card_id=press.cards[3].id, actor=OPERATOR, now=NOW)
+    resale.assign(press.db, press.range(3, 3), OPERATOR, NOW, reseller_id=two.id, transfer=True)
+    with pytest.raises(NotFound, match="cards_not_found"):
+        runs.confirm(press.db, run_id, one.actor, LATER)
+    assert scenes.facts(press.db, press.cards[3]).printed_at is None
 
 
 def test_what_a_reseller_sells_before_it_is_printed_again_is_left_out(

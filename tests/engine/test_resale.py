@@ -422,6 +422,39 @@ def test_what_nobody_used_comes_back_for_its_price(db: Database, vault: Vault) -
     assert resale.sell(db, span(cards[1:4]), owner.till, LATER).amount == 3 * PRICE
 
 
+def test_an_undo_takes_back_what_one_press_charged_and_nothing_else(db: Database, vault: Vault) -> None:
+    owner = shop(db)
+    cards = stocked(db, vault, owner, 6)
+    resale.activate_and_sell(db, span(cards[:2]), owner.till, NOW, key="last week")
+    both = resale.activate_and_sell(db, span(cards[:5]), owner.till, NOW, key="today")
+    press = [one.move or 0 for one in both]
+    # Returned and sold once more since: that is another sale.
+    resale.give_back(db, span(cards[4:5]), owner.till, NOW)
+    resale.activate_and_sell(db, span(cards[4:5]), owner.till, NOW, key="again")
+    # Marked as sold since, and charged by the press all the same.
+    undone = resale.give_back(db, span(cards), owner.till, LATER, undoes=press, key="undo")
+    assert (undone.changed, undone.why) == (2, {"not_sold": 1, "other_press": 3})
+    assert undone.amount == -2 * PRICE
+    assert [facts(db, card).sold_at is not None for card in cards] == [True, True, False, False, True, False]
+    assert resale.give_back(db, span(cards), owner.till, LATER, undoes=press).changed == 0
+
+    activated = resale.activate(db, span(cards[5:]), owner.till, NOW)
+    sold = resale.sell(db, span(cards[5:]), owner.till, NOW)
+    for moves_of_one in ([activated.move], [sold.move]):
+        left = resale.give_back(
+            db, span(cards[5:]), owner.till, NOW, undoes=[one or 0 for one in moves_of_one]
+        )
+        assert left.why == {"other_press": 1}, "sold since, or charged before"
+
+
+def test_a_locked_card_costs_nothing(db: Database, vault: Vault) -> None:
+    owner = shop(db)
+    cards = stocked(db, vault, owner, 2)
+    lifecycle.lock(db, card_id=cards[0].id, actor=OPERATOR, now=NOW, reason="Lost")
+    activated, sold = resale.activate_and_sell(db, span(cards), owner.till, NOW, key="both")
+    assert (activated.why, sold.why, activated.amount) == ({"locked": 1}, {"locked": 1}, PRICE)
+
+
 def test_what_was_charged_and_came_back_is_held_back_until_it_is_sold_again(
     db: Database, vault: Vault
 ) -> None:

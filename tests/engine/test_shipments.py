@@ -116,6 +116,29 @@ def test_a_card_is_in_one_shipment(house: Warehouse) -> None:
     assert scenes.facts(house.db, house.cards[5]).shipped_at is None
 
 
+def test_what_came_back_or_arrived_before_can_be_shipped_again(house: Warehouse) -> None:
+    db, part = house.db, house.part(26, 28)
+    first = shipments.send(db, [part], "Fair", OPERATOR, NOW)
+    with pytest.raises(InvalidInput, match="reason_missing"):
+        shipments.take_back(db, first.id, OPERATOR, LATER, " ")
+    back = shipments.take_back(db, first.id, OPERATOR, LATER, "Wrong address")
+    assert (back.taken_back_at, back.taken_back_reason) == (LATER, "Wrong address")
+    assert shipments.take_back(db, first.id, OPERATOR, NOW, "Again") == back
+    assert scenes.facts(db, house.cards[26]).shipped_at is None
+    with pytest.raises(Conflict, match="shipment_taken_back"):
+        shipments.receive(db, first.id, OPERATOR, LATER)
+    assert first.id not in [one.id for one in shipments.shipments(db, OPERATOR, on_the_way=True).shipments]
+
+    second = shipments.send(db, [part], "Fair", OPERATOR, LATER)
+    assert scenes.facts(db, house.cards[26]).shipped_at == LATER
+    shipments.receive(db, second.id, OPERATOR, LATER)
+    packed = shipments.packing(db, [house.part(25, 27)])
+    assert (packed.cards, packed.arrived_before, packed.not_printed) == (3, 2, 3)
+    third = shipments.send(db, [part], "Market", OPERATOR, LATER + timedelta(days=1))
+    shipments.take_back(db, third.id, OPERATOR, LATER + timedelta(days=2), "Closed")
+    assert scenes.facts(db, house.cards[26]).shipped_at == LATER, "the second shipment marked it"
+
+
 def test_of_two_that_pack_the_same_cards_one_ships_them(house: Warehouse) -> None:
     told: list[str] = []
     barrier = threading.Barrier(3)
@@ -154,6 +177,8 @@ def test_what_cannot_be_shipped_is_refused_and_nothing_is(house: Warehouse) -> N
         shipments.send(db, [house.part(20, 20)], " ", OPERATOR, NOW)
     with pytest.raises(NotFound, match="reseller_not_found"):
         shipments.send(db, [house.part(20, 20)], None, OPERATOR, NOW, reseller_id=999)
+    with pytest.raises(NotFound, match="reseller_not_found"):
+        shipments.send(db, [house.part(20, 20)], "Fair", OPERATOR, NOW, reseller_id=999)
     with pytest.raises(InvalidInput, match="too_long"):
         shipments.send(db, [house.part(20, 20)], "Fair", OPERATOR, NOW, note="x" * 501)
     assert scenes.facts(db, house.cards[20]).shipped_at is None

@@ -127,7 +127,7 @@ def test_an_encrypted_one_is_for_the_recipient_only(
 
 
 def killed(*_: object) -> None:
-    """The process ends here: recorded, and no file."""
+    """The process ends here."""
     raise KeyboardInterrupt
 
 
@@ -142,6 +142,8 @@ def test_a_killed_one_begins_again_and_is_one_issue(
             handover.run(db, vault, found, lambda: NOW)
     assert list(tmp_path.iterdir()) == []
     work.release(db, found)
+    handover.run(db, vault, found := claimed(db, work_id), lambda: NOW)
+    work.release(db, found)  # recorded and in its place, and ended before that was said
     do(db, vault, work_id)
     with db.begin() as session:
         assert session.query(ExportRun).count() == 1

@@ -92,6 +92,22 @@ def test_what_is_wrong_is_said_in_the_form_and_nothing_is_sent(
     assert len(shipments.shipments(desks.db, OPERATOR).shipments) == before
 
 
+def test_a_shipment_that_came_back_is_taken_back(desks: Desks) -> None:
+    staff = desks.staff("operator")
+    number = shipments.shipments(desks.db, OPERATOR, reseller_id=desks.corner.id).shipments[0].id
+    page = f"/shipments/{number}"
+    assert "It came back" in staff.get(page).text
+    assert staff.submit(page + "/take-back", key="form-b", reason="Refused").status_code == 303
+    shown = told(staff.get(page).text)
+    for words in ("Taken back", "Refused"):
+        assert words in shown
+    assert "It arrived" not in shown
+    theirs = told(desks.clerk.get(f"/desk{page}").text)
+    assert "Taken back" in theirs
+    assert "Refused" not in theirs
+    assert desks.clerk.submit(f"/desk{page}/receive", key="form-c").status_code == 422
+
+
 def test_anothers_shipment_is_nowhere(desks: Desks) -> None:
     theirs = shipments.shipments(desks.db, OPERATOR, reseller_id=desks.harbour.id).shipments[0].id
     assert desks.owner.get(f"/desk/shipments/{theirs}").status_code == 404

@@ -107,7 +107,13 @@ def upgrade() -> None:
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("received_by", sa.Text(), nullable=True),
+        sa.Column("taken_back_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("taken_back_by", sa.Text(), nullable=True),
+        sa.Column("taken_back_reason", sa.Text(), nullable=True),
         sa.CheckConstraint("cards > 0", name=op.f("ck_shipment_cards")),
+        sa.CheckConstraint(
+            "(taken_back_at IS NULL) = (taken_back_by IS NULL)", name=op.f("ck_shipment_taken_back")
+        ),
         sa.CheckConstraint(
             "(received_at IS NULL) = (received_by IS NULL)", name=op.f("ck_shipment_received")
         ),

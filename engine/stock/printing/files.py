@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -16,11 +16,15 @@ from engine.actor import Actor
 from engine.db import Database
 from engine.errors import Conflict, NotFound
 from engine.people import audit
+from engine.permissions import require
 from engine.schema import BatchKey, PrintRun, Work
 from engine.stock import sealedfile
+from engine.stock.custody import Range, require_own
 from engine.vault import Vault
 
 KEPT = timedelta(days=1)
+_LOOKED_FOR = timedelta(days=60)
+"""How long after that a file is still looked for: a disk may have been away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,9 @@ def fetch(db: Database, vault: Vault, run_id: int, actor: Actor, clock: Callable
     """The PDF of a run, for who ordered it, as often as it takes until it is confirmed; each time is in the trail.
 
     Raises `NotFound` (print_run_not_found: also another's; print_run_gone; cards_not_found: they are another reseller's
-    by now) and `Conflict` (print_run_not_made, batch_shredded).
+    by now), `Conflict` (print_run_not_made, batch_shredded) and `Forbidden`.
     """
+    require(actor, "print_run.order")
     now = clock()
     with db.begin() as session:
         run = session.get(PrintRun, run_id, with_for_update=True)
@@ -52,20 +57,17 @@ def fetch(db: Database, vault: Vault, run_id: int, actor: Actor, clock: Callable
         if not is_ready(run, path, now):
             raise NotFound("print_run_gone")
         if run.reseller_id is not None:
-            require_own(session, run.first_id, run.last_id, run.reseller_id)
+            require_own(session, Range(run.first_id, run.last_id), run.reseller_id)
+        # Opened before it counts: what nobody got must not be confirmed.
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            raise NotFound("print_run_gone") from None
         run.downloads += 1
         name, size = f"cards-{run.id}.pdf", run.size or 0
         told: dict[str, Any] = {"file": name, "sha256": (run.sha256 or b"").hex(), "times": run.downloads}
         audit.record(session, actor, "print_run.fetch", f"print_run:{run.id}", now, **told)
-    return Fetched(name, size, _sent(path, vault))
-
-
-def require_own(session: Session, first: int, last: int, reseller_id: int) -> None:
-    """Raise `NotFound` ("cards_not_found") where the range holds cards that are not the reseller's."""
-    theirs = session.scalar(_THEIRS, {"first": first, "last": last, "reseller": reseller_id}) or 0
-    missing = last - first + 1 - theirs
-    if missing:
-        raise NotFound("cards_not_found", count=missing)
+    return Fetched(name, size, _sent(file, vault))
 
 
 def is_ready(run: PrintRun, path: Path, now: datetime) -> bool:
@@ -82,10 +84,14 @@ def path_of(folder: str, run_id: int) -> Path:
 def remove_old(db: Database, now: datetime) -> int:
     """Delete the files that waited for `KEPT`; how many there were. One that can't be is left for next time.
 
-    Those of confirmed runs too: whoever confirmed may have been cut off before the file was gone.
+    Those of confirmed runs too: whoever confirmed may have been cut off before the file was gone. Looked for is among
+    the runs of `_LOOKED_FOR`.
     """
+    last = "coalesce(run.made_at, run.created_at)"
+    before = now - KEPT
     with db.begin() as session:
-        return remove(_paths(session, "run.made_at <= :before", before=now - KEPT))
+        which = f"{last} <= :before AND {last} > :after AND work.state NOT IN ('queued', 'running')"
+        return remove(_paths(session, which, before=before, after=before - _LOOKED_FOR))
 
 
 def remove_of(db: Database, batch_ids: list[int]) -> int:
@@ -115,9 +121,6 @@ def _paths(session: Session, which: str, **values: object) -> list[Path]:
     return [path_of(row.folder, row.id) for row in rows]
 
 
-_THEIRS = text("SELECT count(*) FROM card WHERE id BETWEEN :first AND :last AND reseller_id = :reseller")
-
-
-def _sent(path: Path, vault: Vault) -> Iterator[bytes]:
-    with path.open("rb") as file:
+def _sent(file: BinaryIO, vault: Vault) -> Iterator[bytes]:
+    with file:
         yield from sealedfile.opened(vault, file)

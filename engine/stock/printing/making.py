@@ -27,6 +27,7 @@ from engine.permissions import may
 from engine.schema import Batch, BatchKey, PrintRun, ResellerPerson, Work
 from engine.stock import conditions
 from engine.stock.conditions import reason_sql
+from engine.stock.custody import Range, missing_of
 from engine.stock.export import private_part, put_in_place, synced_digest
 from engine.stock.printing import faces, files, looks, runs, sheets
 from engine.stock.printing.design import PrintCard
@@ -64,8 +65,8 @@ class _Made:
 
 
 def make(db: Database, vault: Vault, claimed: work.Claimed, clock: Callable[[], datetime]) -> dict[str, Any]:
-    """Make the file of a run. Raises `Conflict` (print_not_theirs, batch_shredded, nothing_to_print), `InvalidInput`
-    (design_too_full, not_a_file), and `work.Stopped`."""
+    """Make the file of a run. Raises `Conflict` (print_not_theirs: also where cards of it went elsewhere,
+    batch_shredded, nothing_to_print), `InvalidInput` (design_too_full, not_a_file), and `work.Stopped`."""
     run, batch, sealer = _opened(db, vault, claimed.id)
     params = claimed.params
     design = runs.design_of(params)
@@ -108,8 +109,7 @@ def make(db: Database, vault: Vault, claimed: work.Claimed, clock: Callable[[], 
             raise Conflict("nothing_to_print", why=made.left_out)
         with db.connection() as conn:
             work.report(conn, claimed, written.cards, clock())
-        _record(db, run.id, claimed, made, written, sealing, clock())
-        put_in_place(part, path)
+        _record(db, run.id, claimed, made, written, sealing, clock(), lambda: put_in_place(part, path))
     return {"run": run.id, "cards": written.cards, "pages": written.pages}
 
 
@@ -135,7 +135,8 @@ def _may_still(session: Any, run: PrintRun, kind: str, number: int) -> bool:
     person = session.get(ResellerPerson, number)
     if person is None or person.reseller_id != run.reseller_id or not REALM.let_in(session, person):
         return False
-    files.require_own(session, run.first_id, run.last_id, person.reseller_id)
+    if missing_of(session, Range(run.first_id, run.last_id), person.reseller_id):
+        return False
     return may(Actor(kind, person.id, person.name, person.role, person.reseller_id), "print_run.order")
 
 
@@ -210,8 +211,12 @@ def _record(
     written: sheets.Written,
     sealing: SealedWriter,
     now: datetime,
+    place: Callable[[], None],
 ) -> None:
-    """Write down what was made and use up the consent it needed, in one transaction."""
+    """Write down what was made, use up the consent it needed, and put the file in its place, in one transaction.
+
+    In its place behind the lock on the batch's key: whoever shreds it waits, and finds the file to delete.
+    """
     with db.begin() as session:
         run = session.get_one(PrintRun, run_id, with_for_update=True)
         # Behind this lock nobody cancels it: the last moment at which it can be, with nothing issued yet.
@@ -250,6 +255,8 @@ def _record(
             sha256=run.sha256.hex(),
             left_out=left_out,
         )
+        session.flush()
+        place()
 
 
 work.HANDLERS[runs.KIND] = make

@@ -30,7 +30,7 @@ from engine.permissions import command
 from engine.schema import Batch, BatchKey, PrintRun, Work
 from engine.stock import conditions
 from engine.stock.conditions import reason_sql
-from engine.stock.custody import Range, require_ready
+from engine.stock.custody import Range, require_own, require_ready
 from engine.stock.printing import files
 from engine.stock.printing.design import Design, as_settings, from_settings
 from engine.stock.printing.designs import find_design
@@ -151,17 +151,21 @@ def confirm(db: Database, run_id: int, actor: Actor, now: datetime) -> Confirmed
     """The run was printed well: its cards are *printed*, and its file is deleted. Twice is as once.
 
     Only who ordered it says so, after downloading it: passwords that were printed may be shredded. Raises `NotFound`
-    ("print_run_not_found") and `Conflict` (print_run_not_made, print_run_not_fetched).
+    (print_run_not_found; cards_not_found: they are another reseller's by now) and `Conflict` (print_run_not_made,
+    print_run_not_fetched).
     """
     with db.begin() as session:
         run = own_run(session, run_id, actor, lock=True)
         job = session.get_one(Work, run.work_id)
-        # Written down is not yet in its place: a file that comes after its confirmation would stay.
+        # Work that was cut off after it was written down is done anew: a file that comes after its confirmation
+        # would stay.
         if run.made_at is None or job.state != "done":
             raise Conflict("print_run_not_made")
         if run.confirmed_at is None:
             if not run.downloads:
                 raise Conflict("print_run_not_fetched")
+            if run.reseller_id is not None:
+                require_own(session, Range(run.first_id, run.last_id), run.reseller_id)
             session.execute(_PRINTED, {"run": run.id, "now": now})
             run.confirmed_at, run.confirmed_by = now, str(actor)
             told: dict[str, Any] = {"cards": run.cards, "sha256": (run.sha256 or b"").hex()}
@@ -232,7 +236,7 @@ def _one_batch(session: Session, cards: Range, actor: Actor, *, lock: bool = Fal
     if cards.last - cards.first >= MOST:
         raise InvalidInput("print_too_many", field="last", high=MOST)
     if actor.kind == "reseller":
-        files.require_own(session, cards.first, cards.last, actor.reseller_id or 0)
+        require_own(session, cards, actor.reseller_id or 0)
     names = require_ready(session, cards)
     if len(names) > 1:
         raise InvalidInput("one_batch_a_run", field="last", names=", ".join(names))

@@ -14,6 +14,7 @@ LEFT = {
     "released": "can be used already",
     "held_back": "held back already",
     "printed": "printed already",
+    "printed_by_reseller": "on paper that a reseller printed: void them, or reset their passwords first",
     "shipped": "shipped already",
     "sold": "sold already",
     "used": "used",

@@ -57,6 +57,7 @@ JOB_TITLES = {
     "failures": "Wrong passwords",
     "fees": "Maintenance fees",
     "sessions": "Log-ins",
+    "print_files": "Files of printed cards",
     "partitions": "Tables of coming months",
     "expiry_catch_up": "Expiry, missed",
     "breakage": "Breakage",

@@ -82,6 +82,7 @@ ACTS: dict[str, tuple[str, str]] = {
     "shipment.send": ("send {}", "sent {}"),
     "shipment.change": ("correct {}", "corrected {}"),
     "shipment.receive": ("say that {} arrived", "said that {} arrived"),
+    "shipment.take_back": ("take back {}", "took back {}"),
     "print_design.add": ("add {}", "added {}"),
     "print_design.change": ("change {}", "changed {}"),
     "print_design.remove": ("remove {}", "removed {}"),
