@@ -212,8 +212,8 @@ def shipment_take_back(shipment_id: int) -> ResponseReturnValue:
             f"Shipment {shipment_id} came back",
             "It came back",
             url_for(".shipment", shipment_id=shipment_id),
-            intro=f"Its {cards(found.cards)} don't count as shipped any more, and can be sent again. Whose stock they are"
-            " stays as it is.",
+            intro=f"Its {cards(found.cards)} don't count as shipped any more, and can be sent again."
+            " Whose stock they are stays as it is.",
         ),
         done="The shipment is marked as taken back.",
     )

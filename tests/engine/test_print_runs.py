@@ -281,9 +281,10 @@ def test_a_file_that_is_gone_is_no_download(press: Press, monkeypatch: pytest.Mo
         path.unlink()
         return True
 
-    with monkeypatch.context() as patch, pytest.raises(NotFound, match="print_run_gone"):
+    with monkeypatch.context() as patch:
         patch.setattr(files, "is_ready", gone_meanwhile)
-        press.fetched(run_id)
+        with pytest.raises(NotFound, match="print_run_gone"):
+            press.fetched(run_id)
     assert press.view(run_id).downloads == 0
     with pytest.raises(Conflict, match="print_run_not_fetched"):
         runs.confirm(press.db, run_id, OPERATOR, LATER)
