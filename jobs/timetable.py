@@ -89,6 +89,7 @@ class Timetable:
         self._stopping = threading.Event()
         self._by = worker_name()
         self._in_hand: set[Run] = set()
+        self._frequent_now: set[str] = set()
         self._begun: set[_Begun] = set()
         self._given_up: list[Run] = []
         self._paused: set[str] = set()
@@ -149,7 +150,7 @@ class Timetable:
         self._stopping.set()
         self._scheduler.shutdown(wait=False)
         deadline = time.monotonic() + wait_s
-        while self._in_hand and time.monotonic() < deadline:
+        while (self._in_hand or self._frequent_now) and time.monotonic() < deadline:
             time.sleep(0.02)
         if self._in_hand:
             # In a thread: a database that doesn't answer must not keep us.
@@ -199,13 +200,17 @@ class Timetable:
         if entry.name in self._paused:
             return
         with jobruns.only_one(self._db, entry.name) as mine:
-            if not mine or self._stopping.is_set():
+            if not mine:
                 return
-            outcome = self._do(entry)
-            if outcome is None:
-                return
-            insist(lambda: self._sum_up(entry, outcome), self._lease_s, self._stopping)
-            insist(lambda: self._alarm(entry, outcome.error), self._lease_s, self._stopping)
+            self._frequent_now.add(entry.name)
+            try:
+                outcome = None if self._stopping.is_set() else self._do(entry)
+                if outcome is None:
+                    return
+                insist(lambda: self._sum_up(entry, outcome), self._lease_s, self._stopping)
+                insist(lambda: self._alarm(entry, outcome.error), self._lease_s, self._stopping)
+            finally:
+                self._frequent_now.discard(entry.name)
 
     def _sum_up(self, entry: Entry, outcome: _Outcome) -> None:
         now = self._clock()

@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _
 from flask_babel.speaklater import LazyString
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException, default_exceptions
+from werkzeug.exceptions import HTTPException, ServiceUnavailable, default_exceptions
 
 from engine.errors import (
     Conflict,
@@ -33,6 +33,13 @@ from portal.sessions import CARDHOLDER, DESK, RESELLER, STAFF, is_desks, known_p
 from portal.speech import sentence
 
 RETRY_AFTER_S = 5
+
+
+class Busy(ServiceUnavailable):
+    """So much is being drawn that this one would wait too long; a later try succeeds."""
+
+    def __init__(self) -> None:
+        super().__init__(retry_after=RETRY_AFTER_S)
 
 
 class Words(NamedTuple):
@@ -68,6 +75,7 @@ FORGED = Words(
         " did."
     ),
 )
+BUSY = Words("Others are being served at this moment", "Nothing is lost. Try again in a few seconds.")
 CARDHOLDERS = {
     503: Words(_("We can't be reached at this moment"), _("Nothing is lost. Try again in a few seconds.")),
 }
@@ -98,7 +106,7 @@ def on_http_error(error: HTTPException) -> ResponseReturnValue:
     status = error.code or 500
     if 300 <= status < 400:
         return error.get_response()  # a redirect is an exception too
-    response = page(status)
+    response = page(status, BUSY if isinstance(error, Busy) and not is_cardholders(request.path) else None)
     for name, value in error.get_headers(request.environ):
         if name in ("Allow", "Retry-After"):
             response.headers[name] = value

@@ -23,6 +23,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.filters.update(
         amount=amount,
         cards=cards,
+        cards_that=cards_that,
         count=count,
         day=day,
         date=date_text,
@@ -72,6 +73,15 @@ def count(number: int) -> str:
 def cards(number: int) -> str:
     """So many cards: `1 card`, `50,000 cards`."""
     return f"{count(number)} card{'' if number == 1 else 's'}"
+
+
+_ONE_OF = {"are": "is", "were": "was", "have": "has"}
+
+
+def cards_that(number: int, rest: str) -> str:
+    """So many cards and what they do, told in the plural: `1 card is locked`, `3 cards are locked`."""
+    verb, _, more = rest.partition(" ")
+    return f"{cards(number)} {_ONE_OF.get(verb, verb) if number == 1 else verb} {more}".rstrip()
 
 
 def when(instant: datetime | None, empty: str = "never") -> Markup:

@@ -13,7 +13,9 @@ import structlog
 from flask import Response, abort, current_app, render_template, stream_with_context
 
 from engine.stock.export import guarded
+from portal.errors import Busy
 from portal.installation import now, zone
+from portal.respond import attached
 
 MOST_LINES = 500
 """Lines of a PDF. Setting a thousand of them takes seconds."""
@@ -62,7 +64,7 @@ def pdf(name: str, template: str, **context: Any) -> Response:
     with current_app.open_resource("static/paper.css") as file:
         style = file.read().decode()
     if not _SETTING.acquire(blocking=False):
-        abort(503)
+        raise Busy
     try:
         nowhere = URLFetcher(allowed_protocols=["data"])
         made = HTML(string=html, url_fetcher=nowhere).write_pdf(
@@ -75,8 +77,7 @@ def pdf(name: str, template: str, **context: Any) -> Response:
 
 def _named(response: Response, name: str, kind: str) -> Response:
     day = now().astimezone(zone()).strftime("%Y-%m-%d")
-    response.headers.set("Content-Disposition", "attachment", filename=f"{name}-{day}.{kind}")
-    return response
+    return attached(response, f"{name}-{day}.{kind}")
 
 
 def _is_number(cell: str) -> bool:

@@ -15,6 +15,7 @@ from flask import Response, current_app, make_response, redirect, render_templat
 from jinja2 import nodes
 from jinja2_fragments import BlockNotFoundError
 from jinja2_fragments.flask import render_block
+from werkzeug.http import dump_options_header
 
 
 def wants_part() -> bool:
@@ -59,6 +60,15 @@ def _parent(name: str) -> str | None:
     source, _, _ = env.loader.get_source(env, name)  # type: ignore[union-attr]
     found = env.parse(source).find(nodes.Extends)
     return found.template.value if found is not None and isinstance(found.template, nodes.Const) else None
+
+
+def attached(response: Response, name: str) -> Response:
+    """Have browsers keep it as a file called so. Headers are ASCII: other letters of the name are told apart."""
+    plain = name.encode("ascii", "replace").decode().replace("?", "_")
+    header = dump_options_header("attachment", {"filename": plain})
+    more = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    response.headers["Content-Disposition"] = header + more
+    return response
 
 
 def go_to(url: str) -> Response:

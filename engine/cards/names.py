@@ -19,9 +19,15 @@ _OURS = {
 """Actors without a row. `failures` is what locks a card after too many wrong passwords."""
 
 
-def actor_names(session: Session, actors: Iterable[str | None]) -> dict[str, str]:
-    """Names that people know for actors such as `staff:3` or `switch:2`, by actor."""
+def actor_names(session: Session, actors: Iterable[str | None], *, at_desk: bool = False) -> dict[str, str]:
+    """Names that people know for actors such as `staff:3` or `switch:2`, by actor.
+
+    `at_desk`: as a reseller's people may know them: its own by name, anybody else is the operator.
+    """
     wanted = {actor for actor in actors if actor}
+    if at_desk:
+        own = {actor for actor in wanted if actor.startswith("reseller:")}
+        return {**dict.fromkeys(wanted - own, "the operator"), **actor_names(session, own)}
     names = {actor: name for actor in wanted for kind, name in _OURS.items() if actor.split(":")[0] == kind}
     tables: tuple[tuple[str, Any], ...] = (("staff", Staff), ("switch", Switch), ("reseller", ResellerPerson))
     for kind, table in tables:

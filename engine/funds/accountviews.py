@@ -92,8 +92,13 @@ def account_named(db: Database, name: str) -> AccountView:
         return view_of(session, account)
 
 
-def account_page(db: Database, account_id: int, *, before: int | None = None) -> AccountPage:
-    """An account with its entries, newest first, from before the entry `before` on. Raises `NotFound`."""
+def account_page(
+    db: Database, account_id: int, *, before: int | None = None, at_desk: bool = False
+) -> AccountPage:
+    """An account with its entries, newest first, from before the entry `before` on. Raises `NotFound`.
+
+    `at_desk`: whoever isn't of the reseller has no name.
+    """
     with db.begin() as session:
         account = session.get(Account, account_id)
         if account is None:
@@ -102,7 +107,7 @@ def account_page(db: Database, account_id: int, *, before: int | None = None) ->
         if before is not None:
             statement = statement.where(AccountEntry.id < before)
         rows = list(session.scalars(statement.order_by(AccountEntry.id.desc()).limit(PAGE + 1)))
-        names = actor_names(session, [row.actor for row in rows])
+        names = actor_names(session, [row.actor for row in rows], at_desk=at_desk)
         others, moved = _recharged(session, rows), _moved(session, rows)
         lines = tuple(_line(row, names.__getitem__, others, moved) for row in rows[:PAGE])
         return AccountPage(view_of(session, account), lines, rows[PAGE - 1].id if len(rows) > PAGE else None)

@@ -55,6 +55,7 @@ OFFERED: Mapping[str, tuple[str, ...]] = {
 PAGE = 50
 _BATCHES = 25
 _AT_ONCE = 5_000
+_PARTS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +222,20 @@ def ranges(
         rows = session.execute(statement).all()
     lines = tuple(StockRange(row[0], row[1], serial_of(row[2]), serial_of(row[3])) for row in rows[:limit])
     return RangePage(lines, rows[limit - 1][3] if len(rows) > limit else None)
+
+
+def own_parts(db: Database, reseller_id: int, batch_id: int) -> tuple[tuple[str, str], ...]:
+    """Its cards of one batch as runs of serials without gaps, whatever their state, at most `_PARTS` of them.
+
+    Each is its first and its last serial.
+    """
+    place = func.row_number().over(order_by=Card.id)
+    own = select(Card.id, (Card.id - place).label("run")).where(*_own(reseller_id), Card.batch_id == batch_id)
+    runs = own.subquery()
+    first, last = func.min(runs.c.id).label("first"), func.max(runs.c.id)
+    with db.begin() as session:
+        rows = session.execute(select(first, last).group_by(runs.c.run).order_by("first").limit(_PARTS)).all()
+    return tuple((serial_of(row[0]), serial_of(row[1])) for row in rows)
 
 
 def serials(

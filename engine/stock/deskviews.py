@@ -46,10 +46,10 @@ _LARGE = 10
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """When a card was activated or sold, and by whom of the reseller's people (None: the operator)."""
+    """When a card was activated or sold, and by whom of the reseller's people, or "the operator"."""
 
     at: datetime
-    by: str | None
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,12 +316,11 @@ def _told(session: Session, card_id: int, kind: str, at: datetime | None, resell
             CardEvent.card_id == card_id,
             CardEvent.kind == kind,
             CardEvent.at == at,
-            CardEvent.actor.startswith("reseller:"),
             CardEvent.data["reseller"].as_integer() == reseller_id,
         )
         .limit(1)
     )
-    return Told(at, None if actor is None else actor_names(session, [actor])[actor])
+    return Told(at, "the operator" if actor is None else actor_names(session, [actor], at_desk=True)[actor])
 
 
 def _credit(session: Session, reseller_id: int, currency: str) -> int | None:

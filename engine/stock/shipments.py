@@ -257,7 +257,7 @@ def shipments(
         statement = statement.where(Shipment.id < before)
     with db.begin() as session:
         rows = session.scalars(statement.order_by(Shipment.id.desc()).limit(limit + 1)).all()
-        shown = _shown(session, rows[:limit])
+        shown = _shown(session, rows[:limit], at_desk=actor.kind == "reseller")
     return ShipmentPage(shown, shown[-1].id if len(rows) > limit else None)
 
 
@@ -266,7 +266,7 @@ def shipment(db: Database, shipment_id: int, actor: Actor) -> tuple[ShipmentView
     with db.begin() as session:
         row = _row(session, shipment_id, actor)
         parcels = [parcel for one in _ranges(session, row) for parcel in _parcels(session, one)]
-        return _view(session, row), tuple(parcels)
+        return _shown(session, [row], at_desk=actor.kind == "reseller")[0], tuple(parcels)
 
 
 def _ranges(session: Session, row: Shipment) -> list[Range]:
@@ -379,9 +379,9 @@ def _view(session: Session, row: Shipment) -> ShipmentView:
     return _shown(session, [row])[0]
 
 
-def _shown(session: Session, rows: Sequence[Shipment]) -> tuple[ShipmentView, ...]:
+def _shown(session: Session, rows: Sequence[Shipment], *, at_desk: bool = False) -> tuple[ShipmentView, ...]:
     actors = [who for row in rows for who in (row.actor, row.received_by, row.taken_back_by) if who]
-    names = actor_names(session, actors)
+    names = actor_names(session, actors, at_desk=at_desk)
     ids = {row.reseller_id for row in rows if row.reseller_id is not None}
     found = session.execute(select(Reseller.id, Reseller.name).where(Reseller.id.in_(ids))) if ids else ()
     resellers = {row.id: row.name for row in found}

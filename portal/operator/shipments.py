@@ -66,9 +66,9 @@ class ShipmentForm(CommandForm):
         for number, line in enumerate((self.serials.data or "").split("\n"), 1):
             if not line.strip():
                 continue
-            first, *rest = [part for part in _TO.split(line.strip(), maxsplit=1) if part]
+            first, _, last = _TO.sub("\n", line.strip(), count=1).partition("\n")
             try:
-                found.append(Range.of_serials(first, rest[0] if rest else None))
+                found.append(Range.of_serials(first, last or None))
             except InvalidInput:
                 raise InvalidInput(
                     "bad_range_line", field="serials", line=number, text=line.strip()[:60]

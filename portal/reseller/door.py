@@ -40,7 +40,8 @@ OPEN = frozenset(
     }
 )
 """What may be seen without a log-in."""
-LEAVE = "reseller.leave"
+FREE = frozenset({"reseller.leave", "reseller.till_look"})
+"""What is posted and changes nothing of the reseller's: who only looks may do it."""
 TO_LOOK = frozenset({"desk.see", "desk.owner.see"})
 """The permissions that only show something: what staff who look may open."""
 ONLY_LOOKING = Words(
@@ -61,7 +62,6 @@ UNDER = {
     f"{DESK}/range": DESK,
     f"{DESK}/recharge": DESK,
     f"{DESK}/shipments": f"{DESK}/stock",
-    f"{DESK}/printers": f"{DESK}/print",
     f"{DESK}/statements": f"{DESK}/credit",
 }
 """Pages with an address of their own that belong to an entry."""
@@ -98,7 +98,7 @@ def only_its_people() -> ResponseReturnValue | None:
         abort(403)
     if not here.looking:
         require(actor(), permission)
-    elif request.endpoint != LEAVE and (request.method not in SAFE_METHODS or permission not in TO_LOOK):
+    elif request.endpoint not in FREE and (request.method not in SAFE_METHODS or permission not in TO_LOOK):
         return page(403, ONLY_LOOKING)
     return None
 

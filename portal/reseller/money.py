@@ -31,7 +31,7 @@ def credit() -> ResponseReturnValue:
     chosen = next((one for one in accounts if wanted in (None, one.id)), None)
     if wanted is not None and chosen is None:
         raise NotFound("account_not_found")
-    page = None if chosen is None else accountviews.account_page(db(), chosen.id, before=before)
+    page = None if chosen is None else accountviews.account_page(db(), chosen.id, before=before, at_desk=True)
     return respond(
         "reseller/credit.html",
         accounts=accounts,

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from flask import url_for
 from flask.typing import ResponseReturnValue
 
-from engine.cards.serials import card_id_of
 from engine.stock import deskstock
-from engine.stock.deskstock import StockRange
 from engine.stock.printing import designs, runviews
 from portal import arguments
 from portal.installation import db, now
@@ -37,7 +33,7 @@ def print_runs() -> ResponseReturnValue:
     offered = designs.designs(db(), for_reseller=True)
     return respond(
         "reseller/print.html",
-        batches=() if before else deskstock.stock(db(), here.reseller_id, now()).batches,
+        stock=None if before else deskstock.stock(db(), here.reseller_id, now()),
         designs=[(view, drawing.pictured(view, here.reseller_id)) for view in offered],
         paper_of=paper_of,
         page=page,
@@ -54,7 +50,7 @@ def print_order(batch_id: int) -> ResponseReturnValue:
     """Order a run of one's own cards of a batch."""
     own = shop().reseller_id
     batch = deskstock.batch_stock(db(), own, batch_id, now())
-    found = _joined(deskstock.ranges(db(), own, batch_id, now()).ranges)
+    found = deskstock.own_parts(db(), own, batch_id)
     return order_page(Source(batch.id, batch.name, (batch.denomination, batch.currency), found), actor())
 
 
@@ -133,14 +129,3 @@ def printer_remove(printer_id: int) -> ResponseReturnValue:
 def calibration() -> ResponseReturnValue:
     """A page to measure a printer by."""
     return measured.calibration_page(actor(), for_reseller=True)
-
-
-def _joined(ranges: Iterable[StockRange]) -> tuple[tuple[str, str], ...]:
-    """Neighbours as one, whatever state their cards are in."""
-    found: list[tuple[str, str]] = []
-    for one in ranges:
-        if found and card_id_of(one.first_serial) == card_id_of(found[-1][1]) + 1:
-            found[-1] = (found[-1][0], one.last_serial)
-        else:
-            found.append((one.first_serial, one.last_serial))
-    return tuple(found)

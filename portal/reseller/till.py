@@ -1,12 +1,13 @@
 """The till: a serial is scanned or typed, its card is shown, and one button does what is wanted.
 
-A keyboard scanner types a serial and sends it. Serials are public, so they may stand in an address; what changes
-something is posted, once for the key of its form, and the box is empty for the next card afterwards.
+A keyboard scanner types a serial and sends it. Serials are public, so they may stand in an address; what is typed may
+be a card number and is posted. What changes something is posted too, once for the key of its form, and the box is empty
+for the next card afterwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from flask import abort, request, url_for
@@ -17,7 +18,7 @@ from engine.errors import InvalidInput, NotFound
 from engine.funds.accountviews import list_accounts
 from engine.stock import resale
 from engine.stock.custody import Range
-from engine.stock.deskviews import CardAtTill, card_at_till, scanned
+from engine.stock.deskviews import card_at_till, scanned
 from engine.stock.moves import Resold
 from engine.stock.stockviews import moves_of
 from portal.forms import CommandForm, attempt, printable
@@ -54,8 +55,19 @@ class CardForm(TillForm):
 @desk.get("")
 @needs("desk.see")
 def till() -> ResponseReturnValue:
-    """The box for the next serial, and the card of the one that was typed."""
+    """The box for the next serial, and the card of the one in the address."""
     return _page(CardForm(formdata=None), typed("serial"))
+
+
+@desk.post("/look")
+@needs("desk.see")
+def till_look() -> ResponseReturnValue:
+    """Show the card of what was typed or scanned; what is no serial gets into no address."""
+    try:
+        serial = scanned(printable(request.form.get("serial")) or "")
+    except InvalidInput as error:
+        return _page(CardForm(formdata=None), "", status=422, wrong=sentence(error))
+    return go_to(url_for("reseller.till", serial=serial))
 
 
 @desk.post("")
@@ -66,19 +78,32 @@ def till_post() -> ResponseReturnValue:
     if form.act.data not in _COMMANDS:
         abort(400)
     serial = scanned(form.serial.data or "")
-    answers = attempt(form, lambda: do(form.act.data, Range.of_serials(serial), form.key.data))
+    form.status = 409
+    answers = tried(form, lambda: do(form.act.data, Range.of_serials(serial), form.key.data))
     if answers is None:
-        return _page(form, serial, status=409)
-    text, kind = words.done(form.act.data, answers, words.grouped(serial))
-    said(text, kind=kind)
-    undo = serial if form.act.data != "return" and kind == "good" else None
-    return go_to(url_for("reseller.till", undo=undo))
+        return _page(form, serial, status=form.status)
+    tell(form.act.data, answers, serial)
+    return go_to(url_for("reseller.till"))
 
 
-def do(act: str, cards: Range, key: str) -> tuple[Resold, ...]:
-    """What a till does to cards, once for the key of its form; raises as the commands of `engine.stock.resale` do."""
-    answer = _COMMANDS[act](db(), cards, actor(), now(), key=key)
+def do(act: str, cards: Range, key: str, undoes: Sequence[int] | None = None) -> tuple[Resold, ...]:
+    """What a till does to cards, once for the key of its form; raises as the commands of `engine.stock.resale` do.
+
+    `undoes`: of a return, the documents of the press that it takes back.
+    """
+    more = {} if undoes is None else {"undoes": undoes}
+    answer = _COMMANDS[act](db(), cards, actor(), now(), key=key, **more)
     return answer if isinstance(answer, tuple) else (answer,)
+
+
+def tell(act: str, answers: Sequence[Resold], first: str, last: str | None = None) -> None:
+    """Say on the next page what an act did to a card or a range, and offer to take back what it charged."""
+    text, kind = words.done(act, answers, words.grouped(first) if last is None else None)
+    undoes = words.undoes(answers)
+    link = undoes and url_for(
+        "reseller.range_of_cards", do="return", first=first, last=last or first, undoes=undoes
+    )
+    said(text, kind=kind, link=link, link_text="Undo" if link else None)
 
 
 def tried(form: TillForm, act: Callable[[], T], fields: Mapping[str, str] | None = None) -> T | None:
@@ -95,8 +120,8 @@ def typed(name: str) -> str:
     return (printable(request.args.get(name)) or "").strip()[:64]
 
 
-def _page(form: CardForm, serial: str, status: int = 200) -> ResponseReturnValue:
-    card, wrong = None, None
+def _page(form: CardForm, serial: str, status: int = 200, wrong: str | None = None) -> ResponseReturnValue:
+    card = None
     if serial:
         try:
             card = card_at_till(db(), serial, shop().reseller_id, now())
@@ -110,20 +135,7 @@ def _page(form: CardForm, serial: str, status: int = 200) -> ResponseReturnValue
         form=form,
         card=card,
         wrong=wrong,
-        undo=_to_undo(),
         accounts=list_accounts(db(), reseller_id=shop().reseller_id),
         moves=words.at_once(moves_of(db(), shop().reseller_id, limit=2 * _LAST).moves)[:_LAST],
         words=words,
     )
-
-
-def _to_undo() -> CardAtTill | None:
-    """The card that was just activated or sold, while it can be returned."""
-    serial = typed("undo")
-    if not serial:
-        return None
-    try:
-        card = card_at_till(db(), serial, shop().reseller_id, now())
-    except (InvalidInput, NotFound):
-        return None
-    return card if card.can("return") else None

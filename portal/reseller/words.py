@@ -11,7 +11,7 @@ from engine.refusal import Refusal
 from engine.stock.deskviews import CardAtTill
 from engine.stock.moves import Resold
 from engine.stock.stockviews import MoveLine
-from portal.formats import amount, count
+from portal.formats import amount, cards, count
 
 STATES = {
     "held_back": ("calm", "Held back", "It can't be used before you activate it."),
@@ -55,8 +55,9 @@ WHY_NOT = {
 }
 """Why something can't be done with a card, where its state doesn't say it."""
 _SENTENCES = {
-    "account_exhausted": "Your credit doesn't reach for this, and nothing was done. Pay the operator, or ask for a"
+    "account_exhausted": "Your credit is too low for this, and nothing was done. Pay the operator, or ask for a"
     " higher limit.",
+    "bad_serial": "That is no serial. A serial has 11 digits; the card number is only for its customer.",
     "card_not_found": "No card of your stock has this serial.",
     "no_reseller_account": "You have no account in {currency} yet. Ask the operator to open one.",
     "batch_not_ready": "These cards are not ready yet. Ask the operator.",
@@ -73,11 +74,10 @@ def sentence(error: EngineError | Refusal | str) -> str:
     data = error.data if isinstance(error, EngineError) else {}
     if code == "cards_not_found":
         number = data.get("count", 0)
-        return (
-            "This serial is not in your stock."
-            if number == 1
-            else f"{count(number)} of these serials are not in your stock."
-        )
+        return f"{count(number)} serial{' is' if number == 1 else 's are'} not in your stock."
+    if code == "bad_serial" and "mistyped" in data:
+        # What was typed is not said again: it may be a card number.
+        return "The last digit of this serial does not fit the others; one of them may be mistyped."
     own = _SENTENCES.get(str(code))
     return messages.sentence(error) if own is None else own.format_map(data)
 
@@ -101,9 +101,11 @@ def left(why: Mapping[str, int]) -> str:
 
 def done(act: str, answers: Sequence[Resold], serial: str | None = None) -> tuple[str, str]:
     """What an act did, as a sentence and its tone. `serial`: of one card."""
-    changed = max(one.changed for one in answers)
-    what = serial or f"{count(changed)} card{'' if changed == 1 else 's'}"
-    text = f"{what} {ACTS[act][1]}." if changed else "Nothing was changed."
+    steps = {one.kind: one.changed for one in answers}
+    if len(set(steps.values())) == 1:
+        steps = {act: answers[0].changed}
+    did = [f"{serial or cards(number)} {ACTS[kind][1]}." for kind, number in steps.items() if number]
+    text = " ".join(did) or "Nothing was changed."
     paid = sum(one.amount for one in answers)
     if paid:
         text += f" {money(abs(paid), answers[0].currency or '')} {'charged' if paid > 0 else 'given back'}."
@@ -113,7 +115,13 @@ def done(act: str, answers: Sequence[Resold], serial: str | None = None) -> tupl
             text += f" {begin}: {left(one.why)}."
     if all(one.repeated for one in answers):
         text += " It was sent twice, and counted once."
-    return text, "good" if changed else "warn"
+    return text, "good" if did else "warn"
+
+
+def undoes(answers: Sequence[Resold]) -> str | None:
+    """The documents of one press that charged cards, as an address carries them; None where nothing was charged."""
+    moves = [str(one.move) for one in answers if one.move is not None]
+    return ",".join(moves) if any(one.amount > 0 for one in answers) else None
 
 
 def at_once(moves: Sequence[MoveLine]) -> list[MoveLine]:

@@ -153,5 +153,5 @@ def test_cards_are_imported_without_javascript(
     page.get_by_role("button", name="Look again").click()
     expect(page.get_by_text("…0001")).to_be_visible()
     assert_fits(page)
-    page.get_by_role("button", name="Import 1 cards").click()
-    expect(page.get_by_text("1 cards are imported.")).to_be_visible()
+    page.get_by_role("button", name="Import 1 card").click()
+    expect(page.get_by_text("1 card is imported.")).to_be_visible()

@@ -6,15 +6,18 @@ import csv
 import io
 import re
 from decimal import Decimal
+from urllib.parse import quote
 
 import pypdfium2
 import pytest
 
+from engine.funds import accounts
+from engine.people import resellers
 from engine.stock import resale
 from engine.stock.custody import Range
 from tests.portal.conftest import text_of
 from tests.portal.desks import Desks
-from tests.scenes import NOW, USD
+from tests.scenes import NOW, OPERATOR, USD
 
 MONTH = f"{NOW:%Y-%m}"
 
@@ -115,6 +118,19 @@ def test_the_console_has_each_statement_and_all_of_a_month(desks: Desks) -> None
     paper = staff.get(at + ".pdf")
     assert pdf_text(paper.data).count(shop.name) >= 1
     assert f"-{shop.name.split()[0].lower()}-" in paper.headers["Content-Disposition"]
+    foreign = resellers.add_reseller(desks.db, "Łódź নগদ", OPERATOR, desks.clock.now)
+    account = accounts.open_account(
+        desks.db,
+        name="Łódź",
+        kind="reseller",
+        currency="USD",
+        reseller_id=foreign.id,
+        actor=OPERATOR,
+        now=desks.clock.now,
+    )
+    named = staff.get(f"/resellers/{foreign.id}/statements/{account.id}/{MONTH}.csv").headers
+    assert named["Content-Disposition"].isascii(), "servers send nothing else"
+    assert quote("łódź") in named["Content-Disposition"]
     month = staff.get(f"/resellers/statements?month={MONTH}")
     assert shop.name in told(month.text)
     assert desks.harbour.name in told(month.text)

@@ -207,4 +207,5 @@ def test_paper_that_can_not_be_set_now_is_said_so(browser: Holder) -> None:
     with papers._SETTING:
         answer = browser.get("/card/money.pdf")
     assert answer.status_code == 503
+    assert answer.headers["Retry-After"].isdecimal()
     assert "Try again" in text_of(answer.text)

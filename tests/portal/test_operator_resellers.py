@@ -103,10 +103,10 @@ def test_stock_goes_out_is_charged_and_comes_back(
     assert "2 cards activated. Charged to its account: USD 9.00." in told
     do("activate", 0, 1)
     assert stock_of(db, shop)[0].charged == USD("9"), "sent twice it is charged once"
-    assert "1 cards marked as sold. Charged to its account: USD 4.50." in do("sell", 2, 2)
+    assert "1 card marked as sold. Charged to its account: USD 4.50." in do("sell", 2, 2)
     assert "Given back to its account: USD 4.50." in do("return", 1, 1, to_operator="y")
     told = do("unassign", 0, 3)
-    assert "1 cards taken back" in told
+    assert "1 card taken back" in told
     assert "2 charged to their reseller" in told
     assert cards_of_resellers(db) == {shop: 2}
     page = visitor.get(path)

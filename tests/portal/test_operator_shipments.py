@@ -71,6 +71,8 @@ def test_a_shipment_is_looked_at_then_sent_once_then_arrives(desks: Desks) -> No
     [
         ({"serials": ""}, "Type the serials that are in it."),
         ({"serials": "10000000017\nten cards"}, "Line 2 is no serial and no range of serials: “ten cards”."),
+        ({"serials": "10000000017\n -- "}, "Line 2 is no serial and no range of serials: “--”."),
+        ({"serials": ";"}, "Line 1 is no serial"),
         ({"serials": "99999999990"}, "belong to no card"),
         ({"serials": "OTHERS"}, "are in shipment"),
         ({"serials": "FREE", "reseller": "", "recipient": ""}, "Fill in the recipient."),

@@ -5,11 +5,9 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
 from flask import Response, url_for
 from flask.typing import ResponseReturnValue
-from werkzeug.http import dump_options_header
 
 from engine.errors import InvalidInput, NotFound
 from engine.messages import sentence
@@ -23,7 +21,7 @@ from portal.notices import said
 from portal.operator.batches.lists import ID, batch_or_404
 from portal.operator.batches.words import COLUMNS, FORMATS, MANGLED
 from portal.operator.console import actor, console, needs
-from portal.respond import go_to, respond
+from portal.respond import attached, go_to, respond
 
 WORK = f"/batches/{ID}/export/<int(max=9223372036854775807):work_id>"
 BUILT_IN_WORDS = {
@@ -146,16 +144,9 @@ def _download(name: str, body: Any, length: int | None = None) -> Response:
     """A file that the browser keeps and shows nowhere."""
     kind = TYPES.get(name.rpartition(".")[2], "application/octet-stream")
     response = Response(body, content_type=kind)
-    ascii_name = name.encode("ascii", "replace").decode().replace("?", "_")
-    response.headers["Content-Disposition"] = _disposition(ascii_name, name)
     if length is not None:
         response.content_length = length
-    return response
-
-
-def _disposition(ascii_name: str, name: str) -> str:
-    plain = dump_options_header("attachment", {"filename": ascii_name})
-    return plain if ascii_name == name else f"{plain}; filename*=UTF-8''{quote(name, safe='')}"
+    return attached(response, name)
 
 
 def _page(batch: BatchPage, form: ExportForm, block: str | None = None) -> ResponseReturnValue:

@@ -18,6 +18,7 @@ from engine.stock.cardfile import REQUIRED, SYNONYMS, describe
 from engine.stock.imports import CardImport, state_of
 from engine.stock.orders import BatchOrder
 from engine.uploads import Upload
+from portal.formats import cards_that
 from portal.forms import ChoiceField, CommandForm, UploadField, attempt
 from portal.installation import db, installation, now
 from portal.notices import said
@@ -144,7 +145,13 @@ def _worked(upload_id: int, form: ImportForm) -> ResponseReturnValue:
     if done is None:
         return _became(form) or _page(upload, form, told)
     uploads.drop(db(), upload_id, actor())
-    said(f"{done.cards:,} cards are imported. Their serials are {done.first_serial} to {done.last_serial}.")
+    one = done.cards == 1
+    serials = (
+        f"Its serial is {done.first_serial}"
+        if one
+        else f"Their serials are {done.first_serial} to {done.last_serial}"
+    )
+    said(f"{cards_that(done.cards, 'are imported')}. {serials}.")
     return go_to(url_for("operator.batch", batch_id=done.batch_id))
 
 

@@ -15,7 +15,7 @@ from engine.people.resellers import list_resellers
 from engine.stock import custody, resale
 from engine.stock.custody import Moved, Range
 from engine.stock.queries import BatchPage
-from portal.formats import count
+from portal.formats import cards
 from portal.forms import ChoiceField, CommandForm, ReasonField, SwitchField, TextField, attempt
 from portal.installation import db, now
 from portal.notices import said
@@ -107,7 +107,7 @@ def range_of_cards_post(batch_id: int) -> ResponseReturnValue:
         return _page(batch, form)
     verb = VERBS[form.do.data]
     rest = f" Left as they were: {', '.join(left_over(dict(moved.why)))}." if moved.left else ""
-    said(f"{count(moved.changed)} cards {verb.done}.{rest}", kind="good" if moved.changed else "warn")
+    said(f"{cards(moved.changed)} {verb.done}.{rest}", kind="good" if moved.changed else "warn")
     return go_to(url_for("operator.batch", batch_id=batch.id))
 
 

@@ -11,6 +11,7 @@ from engine.stock.printing import looks
 from engine.stock.printing.design import Design, Look, checked, starters
 from engine.stock.printing.designs import DesignView
 from portal import arguments
+from portal.errors import Busy
 from portal.forms import CommandForm, attempt, place
 from portal.installation import db, now
 from portal.notices import said
@@ -143,7 +144,13 @@ def refused(error: InvalidInput) -> Response:
 
 def _keep(form: DesignForm, view: DesignView | None) -> DesignView | None:
     """The command that the form asks for, after a look whether everything fits on the card."""
-    return attempt(form, lambda: _kept(form, view), AT)
+    try:
+        return attempt(form, lambda: _kept(form, view), AT)
+    except Busy:
+        form.refusal = (
+            "Too much is being drawn at this moment. Nothing was kept yet: send it again in a few seconds."
+        )
+        return None
 
 
 def _kept(form: DesignForm, view: DesignView | None) -> DesignView:

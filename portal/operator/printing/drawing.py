@@ -13,13 +13,13 @@ from dataclasses import replace
 from threading import BoundedSemaphore, Lock
 
 from flask import Response, request, url_for
-from werkzeug.exceptions import ServiceUnavailable
 
 from engine.stock.printing import faces, looks, preview
 from engine.stock.printing.design import Design, Look, PrintCard, as_settings
 from engine.stock.printing.designs import DesignView
 from portal import arguments
 from portal.checkout import public_address
+from portal.errors import Busy
 from portal.installation import db
 
 SHEET_PX, CARD_PX = 760, 420
@@ -36,12 +36,12 @@ _kept: OrderedDict[str, bytes] = OrderedDict()
 
 @contextmanager
 def turn() -> Iterator[None]:
-    """Have this process draw for nobody else meanwhile. Raises `ServiceUnavailable` where too many wait."""
+    """Have this process draw for nobody else meanwhile. Raises `Busy` where too many wait."""
     if not _queue.acquire(blocking=False):
-        raise ServiceUnavailable(retry_after=3)
+        raise Busy
     try:
         if not _turn.acquire(timeout=_PATIENCE_S):
-            raise ServiceUnavailable(retry_after=3)
+            raise Busy
         try:
             yield
         finally:

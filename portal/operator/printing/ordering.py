@@ -25,7 +25,7 @@ from portal.operator.console import actor, console, needs
 from portal.operator.printing import drawing
 from portal.operator.printing.fields import PlacesField
 from portal.operator.printing.words import left_out, paper_of, sheets_of
-from portal.respond import go_to, respond
+from portal.respond import go_to, respond, wants_part
 
 AT = {"first": "from_serial", "last": "to_serial", "printer_id": "printer", "design_id": "design"}
 """Fields of the form that the engine calls otherwise."""
@@ -102,7 +102,7 @@ def order_page(source: Source, who: Actor) -> ResponseReturnValue:
         if made is not None:
             said("The file is being made.")
             return go_to(url_for(".print_run", run_id=made))
-    look = attempt(form, lambda: _look(form, who), AT) if form.view and not form.refused else None
+    look = attempt(form, lambda: _look(form, who), AT) if form.view and not form.errors else None
     return _page(source, form, look, who, changed=asked and look is not None and not seen)
 
 
@@ -187,6 +187,7 @@ def _page(
         paper=paper_of(view.design) if view else "",
         look=look,
         changed=changed,
+        alone=wants_part(),
         left=left_out(look.left_out) if look else [],
         sheets=sheets_of(look.cards, start_at, view.design.paper) if look and view else 0,
         earlier=_earlier(source, form, who)

@@ -11,7 +11,7 @@ from engine.stock.printing import files, runs, runviews
 from engine.stock.printing.runs import Confirmed
 from engine.stock.printing.runviews import RunView
 from portal import arguments
-from portal.formats import count
+from portal.formats import cards, cards_that
 from portal.forms import CommandForm
 from portal.installation import db, installation, now
 from portal.notices import said
@@ -19,7 +19,7 @@ from portal.operator.act import Ask, act
 from portal.operator.batches.lists import batch_or_404
 from portal.operator.console import actor, console, may, needs
 from portal.operator.printing.words import STATES, left_out
-from portal.respond import go_to, respond, wants_part
+from portal.respond import attached, go_to, respond, wants_part
 
 BOTH = ["GET", "POST"]
 ONE = "/print/<int(max=9223372036854775807):run_id>"
@@ -101,7 +101,7 @@ def cancel_run(run_id: int, who: Actor) -> ResponseReturnValue:
             "Cancel this run",
             "Cancel the run",
             url_for(".print_run", run_id=run_id),
-            intro=f"Nothing of its {count(run.cards)} cards is printed. They can be ordered anew.",
+            intro=f"Nothing of its {cards(run.cards)} is printed. They can be ordered anew.",
             tone="bad",
         ),
         done=lambda stopped: "The run is cancelled." if stopped else "It was over already.",
@@ -113,9 +113,8 @@ def download(run_id: int, who: Actor) -> ResponseReturnValue:
     place = installation()
     found = files.fetch(place.db, place.vault, run_id, who, place.clock)
     response = Response(found.pieces, content_type="application/pdf")
-    response.headers["Content-Disposition"] = f'attachment; filename="{found.name}"'
     response.content_length = found.size
-    return response
+    return attached(response, found.name)
 
 
 def confirm_run(run_id: int, who: Actor) -> ResponseReturnValue:
@@ -129,7 +128,7 @@ def confirm_run(run_id: int, who: Actor) -> ResponseReturnValue:
             "It printed well",
             "Yes, all of it",
             back,
-            intro=f"{count(run.cards)} cards are marked as printed, and the file is deleted.",
+            intro=f"{cards_that(run.cards, 'are marked as printed')}, and the file is deleted.",
         ),
         done="",
         result=lambda done: _confirmed(done, back),
@@ -140,7 +139,7 @@ def _confirmed(done: Confirmed, back: str) -> Response:
     link = url_for("operator.shred_batch", batch_id=done.batch_id) if done.may_shred else None
     rest = " All of the batch is printed now: nobody needs its passwords any more." if link else ""
     said(
-        f"{count(done.cards)} cards are marked as printed. The file is deleted.{rest}",
+        f"{cards_that(done.cards, 'are marked as printed')}. The file is deleted.{rest}",
         link=link,
         link_text="Shred the passwords",
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from engine.stock.printing.design import Design
 from engine.stock.printing.layouts import LABELS, LAYOUTS, RECEIPT, SHEET, SINGLE, Layout
-from portal.formats import count
+from portal.formats import cards_that
 
 KIND_WORDS = {SINGLE: "Single cards", RECEIPT: "Receipts", LABELS: "Scratch labels"}
 FIELD_WORDS = {
@@ -30,7 +30,7 @@ LEFT_WORDS = {
     "sold": "are sold already",
     "not_charged": "can be used without being paid for. Activate them first, then print",
 }
-"""After a count of cards."""
+"""After a count of cards, for more than one."""
 STATES = {
     "queued": ("calm", "Waiting"),
     "making": ("calm", "Being made"),
@@ -59,7 +59,7 @@ def paper_of(design: Design) -> str:
 
 def left_out(why: Mapping[str, int]) -> list[str]:
     """Why cards of a range are not printed: a sentence for each reason."""
-    return [f"{count(cards)} {LEFT_WORDS.get(reason, reason)}." for reason, cards in why.items() if cards]
+    return [f"{cards_that(cards, LEFT_WORDS.get(reason, reason))}." for reason, cards in why.items() if cards]
 
 
 def sheets_of(cards: int, start_at: int, paper: Layout) -> int:

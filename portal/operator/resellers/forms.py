@@ -8,7 +8,7 @@ from engine.cards.serials import card_id_of
 from engine.errors import InvalidInput
 from engine.stock.custody import Range
 from engine.stock.moves import Resold
-from portal.formats import amount, count
+from portal.formats import amount, cards
 from portal.forms import CommandForm, ReasonField, SwitchField, TextField
 from portal.operator.batches.words import left_over
 
@@ -80,7 +80,7 @@ def percent(bp: int) -> str:
 
 def moved(done: Resold, word: str) -> str:
     """What became of a range, in a sentence or three."""
-    told = [f"{count(done.changed)} cards {word}."]
+    told = [f"{cards(done.changed)} {word}."]
     if done.amount and done.currency:
         verb = "Charged to its account" if done.amount > 0 else "Given back to its account"
         told.append(f"{verb}: {done.currency} {amount(abs(done.amount))}.")
