@@ -60,7 +60,7 @@ def test_own_cards_are_printed_downloaded_by_who_ordered_them_and_confirmed(
     assert "Small labels" in page
     whole = text_of(clerk.get(path).text)
     assert "9 cards on 1 sheet" in whole
-    assert "1 were printed or handed out before." in whole
+    assert "1 card was printed or handed out before." in whole
     form = asked(desks, design, 3, 5)
     look = part(clerk, path, step="look", **form)
     seen = SEEN.search(look.text)[1]  # type: ignore[index]

@@ -187,7 +187,7 @@ def _page(
         paper=paper_of(view.design) if view else "",
         look=look,
         changed=changed,
-        alone=wants_part(),
+        alone=wants_part() or request.method == "GET",
         left=left_out(look.left_out) if look else [],
         sheets=sheets_of(look.cards, start_at, view.design.paper) if look and view else 0,
         earlier=_earlier(source, form, who)
