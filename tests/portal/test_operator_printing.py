@@ -282,7 +282,7 @@ def test_cards_are_printed_downloaded_by_who_ordered_them_and_confirmed(
     assert "Did it print well?" in page
     assert visitor.get("/print/1/download").status_code == 405
     file = send(visitor, "/print/1/download", {})
-    assert file.headers["Content-Disposition"] == 'attachment; filename=cards-1.pdf'
+    assert file.headers["Content-Disposition"] == "attachment; filename=cards-1.pdf"
     assert file.headers["Cache-Control"] == "no-store"
     digest = hashlib.sha256(file.data).hexdigest()
     assert digest in visitor.get("/print/1").text
