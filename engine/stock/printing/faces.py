@@ -28,6 +28,8 @@ _MM = 72 / 25.4
 _LONG_ROLL, _TEAR = 600.0, 6.0
 _CLEAR = 3.0
 """Pixels that stay free between parts, and between letters and the edge."""
+_HAIR = 0.01
+"""Pixels that rounding takes."""
 _ALIGN = {"left": -1, "start": -1, "center": 0, "right": 1, "end": 1}
 
 
@@ -143,8 +145,11 @@ def _fits(rendered: _Rendered, side: int) -> bool:
     floor = _bottom_of(face) if pinned is None else pinned.position_y + pinned.margin_top - _CLEAR
     floats = [box for box in _walk(body) if "codes" in _classes(box)]
     left, right = face.position_x + _CLEAR, face.position_x + face.width - _CLEAR
-    return max(_bottom_of(box) for box in (body, *floats)) <= floor and all(
-        left <= box.position_x and box.position_x + box.width <= right for box in _lines(face)
+    labels = [box for box in _walk(face) if "label" in _classes(box) and getattr(box, "width", None)]
+    return (
+        max(_bottom_of(box) for box in (body, *floats)) <= floor
+        and all(left <= box.position_x and box.position_x + box.width <= right for box in _lines(face))
+        and all(line.width <= box.width + _HAIR for box in labels for line in _lines(box))
     )
 
 

@@ -20,9 +20,9 @@ from engine.stock.printing.words import LANGUAGES, Words
 
 TEXT_SLOTS = ("number", "password", "serial", "denomination", "last_day")
 GROUP = 4
+"""Digits that stand together."""
 _TALL_LABEL = 18.0
 """Millimetres from which a label has its words above the digits, not beside them."""
-"""Digits that stand together."""
 _BARE = {ord(mark): None for mark in "\u200e\u200f\u061c"}
 _FONTS = (
     '"Noto Sans", "Noto Sans Arabic", "Noto Sans Bengali", "DejaVu Sans", "Droid Sans Fallback", sans-serif'
@@ -89,6 +89,7 @@ class _Face:
         self.fields = set(shown_fields(design))
         self.words: list[tuple[str, Words]] = [(code, LANGUAGES[code]) for code in design.languages]
         self.lead = self.words[0][1]
+        self.tall = design.paper.measures.height >= _TALL_LABEL
 
     # --- whole faces ---
 
@@ -133,9 +134,8 @@ class _Face:
         amount = self._slot("denomination") if "denomination" in self.fields else ""
         serial = self._slot("serial") if "serial" in self.fields else ""
         line = f'<table class="foot"><tr><td>{serial}</td><td class="end">{amount}</td></tr></table>'
-        tall = self.design.paper.measures.height >= _TALL_LABEL
         return self._section(
-            "tag side0 tall" if tall else "tag side0",
+            "tag side0 tall" if self.tall else "tag side0",
             f'<div class="body">{self._secrets()}{line if serial or amount else ""}</div>',
             "",
         )
@@ -168,8 +168,13 @@ class _Face:
         return f'<table class="foot"><tr><td>{serial}</td><td class="end">{code}</td></tr></table>'
 
     def _secrets(self) -> str:
+        if self.design.paper.kind == LABELS and not self.tall:
+            # Beside the digits there is room for one language.
+            told = {word: escape(getattr(self.lead, word)) for word in ("card_number", "password")}
+        else:
+            told = {word: self._each(word) for word in ("card_number", "password")}
         return "".join(
-            f'<div class="secret"><div class="label">{self._each(word)}</div>{self._slot(slot)}</div>'
+            f'<div class="secret"><div class="label">{told[word]}</div>{self._slot(slot)}</div>'
             for word, slot in (("card_number", "number"), ("password", "password"))
         )
 
@@ -186,7 +191,7 @@ class _Face:
         if "access_numbers" not in self.fields or not self.look.access_numbers:
             return ""
         numbers = " ".join(
-            f'<span class="dial"><b dir="ltr">{_solid(number)}</b> {escape(name)}</span>'
+            f'<span class="dial"><b dir="ltr">{_solid(number)}</b> <bdi>{escape(name)}</bdi></span>'
             for name, number in self.look.access_numbers
         )
         return f'<div class="call"><span class="label">{self._each("call")}</span> {numbers}</div>'
@@ -350,8 +355,8 @@ td.end .slot { text-align: right }
 .call { margin: 0.2em 0 0.35em }
 .dial { display: inline-block; margin: 0 0.6em 0 0 }
 [dir=rtl] .dial { margin: 0 0 0 0.6em }
-.dial b { font-size: 1.2em }
-.expiry, .help, .steps, .terms { margin-top: 0.3em }
+.dial b { font-size: 1.2em; white-space: nowrap }
+.expiry, .help, .steps, .terms { margin-top: 0.3em; text-align: start }
 .terms { font-size: 0.8em; color: #333333 }
 .pinned { position: absolute; left: $PAD; right: $PAD; bottom: $PAD; margin: $AROUND }
 
@@ -379,15 +384,15 @@ img.logo { max-height: $HIGHLOGO; max-width: $LOGO; display: block }
 .front .denomination { font-size: 4em; margin-top: 0.15em }
 .rear .body { padding: $PAD $PAD 0; margin: $AROUND $AROUND 0 }
 
-.strip { text-align: center; height: auto; overflow: visible }
+.face.strip, .face.strip .slot { text-align: center }
+.strip { height: auto; overflow: visible }
 .strip .body { padding: 0 }
-.strip img.logo { margin: 0 auto 1.5mm; max-width: 70%; max-height: 16mm }
-.strip .codes { float: none; margin: 2.5mm auto 0 }
-.strip .codes .qr { margin: 0 auto }
-.strip .codes { width: 100% }
+.strip img.logo { display: inline-block; margin-bottom: 1.5mm; max-width: 70%; max-height: 16mm }
+.strip .codes { float: none; margin: 2.5mm 0 0; width: 100%; text-align: center }
+.strip .codes .qr { display: inline-block }
 .strip .codes .label { font-size: 0.9em }
 .strip .secret .slot { display: block; font-size: 1.7em; border-radius: 0 }
-.strip .expiry, .strip .help, .strip .steps, .strip .terms { text-align: start; margin-top: 0.8em }
+.strip .expiry, .strip .help, .strip .steps, .strip .terms { margin-top: 0.8em }
 .strip .call { text-align: start; margin-top: 0.8em }
 .strip .dial { display: block }
 .strip .foot td { display: block; text-align: center; padding: 0.4em 0 0 }
