@@ -52,6 +52,14 @@ def test_from_a_design_to_printed_cards(open_page: Opens, db: Database, vault: V
     expect(page.locator("#preview").get_by_text("This paper is printed on one side only.")).to_be_visible()
     page.get_by_label("Sides", exact=True).select_option("1")
     page.get_by_label("Paper", exact=True).select_option("a4-10")
+    # What is changed while the picture is drawn is seen as well.
+    expect(sheet).to_be_visible()
+    with page.expect_response("**/designs/preview"):
+        page.get_by_label("QR code that opens").uncheck()
+        page.wait_for_timeout(700)  # it is being drawn
+        with page.expect_request("**/designs/preview"):
+            page.get_by_label("QR code that opens").check()
+    expect(page.locator("#preview").get_by_text("The QR codes would lead to")).to_be_visible()
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_alt_text("A card printed with A4 sheet, 10 cards")).to_be_visible()
 

@@ -233,6 +233,27 @@ def test_each_language_is_printed_with_fonts_that_are_in_the_file(language: str)
     for digits in (cards(1)[0].number, cards(1)[0].password, cards(1)[0].serial):
         assert markup.grouped(digits) in told
     assert markup.price(10 * MICROS, "EUR", language).replace("\u00a0", " ") in told.replace("\u00a0", " ")
+    assert sum(scanned(pdf).values()) == 2, "both codes stand on the paper, whichever way the language runs"
+
+
+@pytest.mark.parametrize("languages", [("en", "es"), ("ru", "bn"), ("pt", "ru"), ("ar", "en")])
+def test_a_low_label_says_its_words_in_one_language_beside_the_digits(languages: tuple[str, str]) -> None:
+    laid = faces.lay_out(Design("labels-letter-80", languages=languages, fields=()), LOOK, preview.SAMPLE)
+    told = text_of(laid.pdf, 0)
+    assert LANGUAGES[languages[1]].password not in told
+    number = next(slot for slot in laid.faces[0] if slot.name == "number")
+    with pypdfium2.PdfDocument(laid.pdf) as document:
+        words = document[0].get_textpage()
+        boxes = [words.get_charbox(at) for at in range(words.count_chars())]
+    assert boxes
+    assert not any(
+        left < number.x + number.width
+        and number.x < right
+        and bottom < number.y + number.height
+        and number.y < top
+        for left, bottom, right, top in boxes
+        if right > left
+    ), "nothing stands under the number"
 
 
 def _is(thing: object, kind: str, subtype: str | None = None) -> bool:

@@ -356,6 +356,50 @@ def test_a_whole_batch_that_printed_well_offers_to_shred_its_passwords(
     assert 'href="/batches/1/shred"' in visitor.get("/print/1").text
 
 
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("http://127.0.0.1:8000/card/log-in", True),
+        ("http://localhost/card/log-in", True),
+        ("http://cardtone.local/x", True),
+        ("http://192.168.1.4/x", True),
+        ("http://[::1]:80/x", True),
+        ("https://cards.example.com/x", False),
+        ("https://8.8.8.8/x", False),
+    ],
+)
+def test_an_address_that_customers_cannot_open_is_known(url: str, local: bool) -> None:
+    assert drawing.is_local(url) is local
+
+
+def test_what_is_printed_again_has_its_design_and_printer_and_codes_that_lead_nowhere_are_told(
+    visitor: Visitor, db: Database, vault: Vault, cards: list[TestCard], plain: int
+) -> None:
+    with_codes = designs.add(db, "Zebra", Design("a4-10", fields=("qr",)), OPERATOR, NOW)
+    office = printers.add(db, "Office", (0, 0), OPERATOR, NOW)
+    part = Range(cards[0].id, cards[4].id)
+    runs.order(
+        db,
+        vault,
+        part,
+        with_codes.id,
+        Path("/nowhere"),
+        OPERATOR,
+        NOW,
+        log_in_url="https://cards.example.com/",
+        printer_id=office.id,
+    )
+    page = visitor.get("/batches/1/print?run=1").text
+    for chosen in (f'value="{with_codes.id}"', f'value="{office.id}"'):
+        assert re.search(rf"<option selected {chosen}>", page), chosen
+    assert "The QR codes would lead to" in text_of(page)
+    assert "QR codes would lead" not in visitor.get("/print/1").text
+    labels = send(visitor, "/batches/1/print", {"design": str(plain), "step": "look"}, part=True)
+    assert "QR codes would lead" not in labels.text
+    preview = send(visitor, "/designs/preview", {**FORM, "layout": "labels-a4-65", "title": "X"}, part=True)
+    assert "A label has no room for: title," in text_of(preview.text)
+
+
 def test_where_the_house_wants_it_a_second_person_agrees_first(
     app: Flask, visitor: Visitor, db: Database, cards: list[TestCard], plain: int
 ) -> None:

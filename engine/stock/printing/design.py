@@ -30,6 +30,8 @@ FIELDS = (
     "help",
 )
 """What may be left out. The card number and the password are always there."""
+ON_LABELS = ("denomination", "serial")
+"""Those of them that a label has room for."""
 MOST_LANGUAGES = 2
 MOST_ACCESS_NUMBERS = 6
 LONGEST_LINE, LONGEST_TEXT = 60, 1_000
@@ -176,9 +178,9 @@ def starters() -> dict[str, Design]:
 
 
 def shown_fields(design: Design) -> tuple[str, ...]:
-    """The fields that have room on the layout: labels are too small for more than the serial and a code."""
+    """The fields that have room on the layout: labels are too small for most of them."""
     if design.paper.kind == LABELS:
-        return tuple(name for name in design.fields if name in ("serial", "denomination"))
+        return tuple(name for name in design.fields if name in ON_LABELS)
     return design.fields
 
 

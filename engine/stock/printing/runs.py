@@ -136,6 +136,7 @@ def order(
             "design_id": design_id,
             "design": as_settings(design),
             "start_at": start_at,
+            "printer_id": printer_id,
             "offset_um": [0, 0] if printer is None else [printer.offset_x_um, printer.offset_y_um],
             "log_in_url": log_in_url,
         }

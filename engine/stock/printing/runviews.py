@@ -18,6 +18,7 @@ from engine.db import Database
 from engine.errors import NotFound
 from engine.schema import Batch, PrintRun, Reseller, Work
 from engine.stock.printing import files
+from engine.stock.printing.design import from_settings, shown_fields
 
 PAGE = 25
 
@@ -26,7 +27,8 @@ PAGE = 25
 class RunView:
     """A print run. `state`: queued, making, ready (its file can be fetched until `until`), confirmed, gone (it waited
     too long), cancelled or failed. `cards` are those on it, `left_out` the others of its range by reason; `mine`: who
-    reads ordered it. `sha256` is the digest of the file in hex.
+    reads ordered it. `sha256` is the digest of the file in hex. `design_id` and `printer_id` (None: any) may be gone.
+    `codes_at`: the address that its QR codes lead to, None where it has none.
     """
 
     id: int
@@ -43,6 +45,10 @@ class RunView:
     size: int | None
     sha256: str | None
     design: str
+    design_id: int
+    printer_id: int | None
+    start_at: int
+    codes_at: str | None
     again: bool
     reason: str | None
     actor: str
@@ -133,6 +139,12 @@ def _view(found: Row[Any], names: dict[str, str], actor: Actor, now: datetime) -
         size=row.size,
         sha256=None if row.sha256 is None else row.sha256.hex(),
         design=row.design,
+        design_id=job.params["design_id"],
+        printer_id=job.params.get("printer_id"),
+        start_at=job.params["start_at"],
+        codes_at=job.params["log_in_url"]
+        if "qr" in shown_fields(from_settings(job.params["design"]))
+        else None,
         again=row.again,
         reason=row.reason,
         actor=row.actor,

@@ -11,9 +11,9 @@ from wtforms.widgets import ColorInput
 from engine.calls.access_numbers import list_access_numbers
 from engine.errors import InvalidInput
 from engine.people.logos import read_logo
-from engine.stock.printing.design import FIELDS, MOST_ACCESS_NUMBERS, Design
+from engine.stock.printing.design import FIELDS, MOST_ACCESS_NUMBERS, ON_LABELS, Design
 from engine.stock.printing.designs import LOGO_BOX, MOST_LOGO, DesignView
-from engine.stock.printing.layouts import LAYOUTS, MOST_PAPER, Measures
+from engine.stock.printing.layouts import LABELS, LAYOUTS, MOST_PAPER, Measures
 from engine.stock.printing.words import LANGUAGES
 from portal.brand import PLAIN_COLOUR
 from portal.forms import ChoiceField, CommandForm, ManyField, SwitchField, TextField, UploadField
@@ -146,6 +146,25 @@ class DesignForm(CommandForm):
         layout = LAYOUTS.get(self.layout.data or "")
         lengths = astuple(layout.measures) if layout and layout.up > 1 else ()
         return {name: f"{length:g}" for name, length in zip(MEASURES, lengths, strict=False)}
+
+    @property
+    def left_off(self) -> list[str]:
+        """What is chosen, in words, and has no room on a label; nothing where the paper is none."""
+        layout = LAYOUTS.get(self.layout.data or "")
+        if layout is None or layout.kind != LABELS:
+            return []
+        chosen = [FIELD_WORDS[name].lower() for name in FIELDS if name in (self.fields.data or ())]
+        kept = [FIELD_WORDS[name].lower() for name in ON_LABELS]
+        looks = {
+            "title": self.title.data,
+            "line below the title": self.tagline.data,
+            "colour": self.own_colour.data,
+            "logo": self.logo.data,
+        }
+        return [
+            *(word for word, given in looks.items() if given),
+            *(word for word in chosen if word not in kept),
+        ]
 
     def usual_steps(self, language: str | None) -> str:
         """The steps that are printed where nothing else is typed."""

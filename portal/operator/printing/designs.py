@@ -187,11 +187,12 @@ def _page(form: DesignForm, view: DesignView | None, block: str | None = None) -
 
     A preview asks for no name, which is on no card. A page that is opened asks for its preview once it is there.
     """
-    sides = None
+    sides = dead_codes = None
     if block == "preview":
         form.name.required = False
         if form.validate():
             sides = attempt(form, lambda: drawing.sides(*_dressed(form, view)), AT)
+            dead_codes = drawing.dead_codes(form.design()) if sides else None
     return respond(
         "operator/printing/design.html",
         block=block,
@@ -199,6 +200,7 @@ def _page(form: DesignForm, view: DesignView | None, block: str | None = None) -
         form=form,
         view=view,
         sides=sides,
+        dead_codes=dead_codes,
         wrong=[(field, " ".join(map(str, field.errors))) for field in form if field.errors],
         preview_url=url_for("operator.print_design_preview")
         if view is None

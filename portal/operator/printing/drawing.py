@@ -10,12 +10,14 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from ipaddress import ip_address
 from threading import BoundedSemaphore, Lock
+from urllib.parse import urlsplit
 
 from flask import Response, request, url_for
 
 from engine.stock.printing import faces, looks, preview
-from engine.stock.printing.design import Design, Look, PrintCard, as_settings
+from engine.stock.printing.design import Design, Look, PrintCard, as_settings, shown_fields
 from engine.stock.printing.designs import DesignView
 from portal import arguments
 from portal.checkout import public_address
@@ -53,6 +55,21 @@ def turn() -> Iterator[None]:
 def log_in_url() -> str:
     """Where the QR codes of cards lead; what names the card stands behind it."""
     return public_address(url_for("cardholder.log_in"))
+
+
+def dead_codes(design: Design) -> str | None:
+    """The address that the QR codes of a design would lead to, where only this machine or its network reaches it."""
+    url = log_in_url()
+    return url if "qr" in shown_fields(design) and is_local(url) else None
+
+
+def is_local(url: str) -> bool:
+    """Whether customers can't open an address: its host is this machine, or one of a private network."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.endswith((".localhost", ".local", ".internal", ".lan"))
 
 
 def look_of(view: DesignView, reseller_id: int | None) -> Look:

@@ -115,6 +115,8 @@ def _form(source: Source, who: Actor) -> PrintForm:
         ("", "Any: exactly where the paper says"),
         *((str(one.id), one.name) for one in own),
     ]
+    if request.method == "GET" and form.printer.data not in {str(one.id) for one in own}:
+        form.printer.data = ""
     form.view = next((view for view in offered if str(view.id) == form.design.data), None)
     if form.view is None and offered and request.method == "GET":
         form.view, form.design.data = offered[0], str(offered[0].id)
@@ -127,7 +129,14 @@ def _like(who: Actor) -> dict[str, Any] | None:
     run_id = arguments.key("run")
     if run_id is not None:
         run = runviews.run(db(), run_id, who, now())
-        return {"from_serial": run.first_serial, "to_serial": run.last_serial, "start_at": "1", "again": True}
+        like = {"design": str(run.design_id), "printer": str(run.printer_id or "")}
+        return {
+            **like,
+            "from_serial": run.first_serial,
+            "to_serial": run.last_serial,
+            "start_at": "1",
+            "again": True,
+        }
     first, last = arguments.words("from"), arguments.words("to")
     return {"from_serial": first, "to_serial": last, "start_at": "1"} if first and last else None
 
@@ -184,6 +193,7 @@ def _page(
         form=form,
         view=view,
         picture=drawing.pictured(view, who.reseller_id, source.value) if view else None,
+        dead_codes=drawing.dead_codes(view.design) if view else None,
         paper=paper_of(view.design) if view else "",
         look=look,
         changed=changed,

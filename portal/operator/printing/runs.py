@@ -6,6 +6,7 @@ from flask import Response, url_for
 from flask.typing import ResponseReturnValue
 
 from engine.actor import Actor
+from engine.errors import NotFound
 from engine.people.resellers import list_resellers
 from engine.stock.printing import files, runs, runviews
 from engine.stock.printing.runs import Confirmed
@@ -18,6 +19,7 @@ from portal.notices import said
 from portal.operator.act import Ask, act
 from portal.operator.batches.lists import batch_or_404
 from portal.operator.console import actor, console, may, needs
+from portal.operator.printing import drawing
 from portal.operator.printing.words import STATES, left_out
 from portal.respond import attached, go_to, respond, wants_part
 
@@ -87,6 +89,7 @@ def run_page(run_id: int, who: Actor) -> ResponseReturnValue:
         run=run,
         states=STATES,
         left=left_out(run.left_out),
+        dead_codes=run.codes_at if run.codes_at and drawing.is_local(run.codes_at) else None,
         again=_again(run),
     )
 
@@ -118,8 +121,10 @@ def download(run_id: int, who: Actor) -> ResponseReturnValue:
 
 
 def confirm_run(run_id: int, who: Actor) -> ResponseReturnValue:
-    """The act that says a run printed well. Raises `NotFound`."""
+    """The act that says a run printed well, for who ordered it. Raises `NotFound`."""
     run = runviews.run(db(), run_id, who, now())
+    if not run.mine:
+        raise NotFound("print_run_not_found")
     back = url_for(".print_run", run_id=run_id)
     return act(
         CommandForm(),
