@@ -88,8 +88,13 @@ def when(instant: datetime | None, empty: str = "never") -> Markup:
     """A time in the reader's zone, to the minute: `3 May 2026, 14:02`; the exact instant in UTC on hover."""
     if instant is None:
         return escape(empty)
+    return _time(instant, moment(instant))
+
+
+def moment(instant: datetime) -> str:
+    """The same within a sentence, as plain text."""
     local = instant.astimezone(zone())
-    return _time(instant, f"{date_text(local)}, {local:%H:%M}")
+    return f"{date_text(local)}, {local:%H:%M}"
 
 
 def day(instant: datetime | None, empty: str = "never") -> Markup:

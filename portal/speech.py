@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from flask import has_request_context, request
@@ -10,6 +11,7 @@ from flask import has_request_context, request
 from engine import messages
 from engine.errors import EngineError
 from engine.refusal import Refusal
+from portal.formats import moment
 
 Said = EngineError | Refusal | str
 _SPEAKERS: dict[str, Callable[[Said], str]] = {}
@@ -21,6 +23,10 @@ def speaks(blueprint: str, speaker: Callable[[Said], str]) -> None:
 
 
 def sentence(error: Said, **data: Any) -> str:
-    """One plain sentence for an error, a refusal or a bare code, in the words of the page that answers."""
+    """One plain sentence for an error, a refusal or a bare code, in the words of the page and times of its reader."""
     speaker = _SPEAKERS.get(request.blueprint or "") if has_request_context() else None
-    return messages.sentence(error, **data) if speaker is None else speaker(error)
+    if speaker is not None:
+        return speaker(error)
+    facts = {**(error.data if isinstance(error, EngineError) else {}), **data}
+    times = {name: moment(value) for name, value in facts.items() if isinstance(value, datetime)}
+    return messages.sentence(error, **{**data, **times})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, exists, not_, select
+from sqlalchemy import Select, exists, not_, select, text
 from sqlalchemy.orm import Session
 
 from engine.cards.names import actor_names
@@ -68,7 +68,8 @@ class Handout:
 class BatchPage(BatchLine):
     """All that the page of a batch shows. `printable`: sealed passwords still exist.
 
-    `released`: `all`, `some` or `none` of its cards may be used. `handouts`: newest first. Fees in micro-units.
+    `released`: `all`, `some` or `none` of its cards may be used. `handouts`: newest first. `printed`: how many of its
+    cards are on print runs that were made, the last one at `printed_at`. Fees in micro-units.
     """
 
     first_serial: str
@@ -94,6 +95,8 @@ class BatchPage(BatchLine):
     shredded_by: str | None
     released: str
     handouts: tuple[Handout, ...]
+    printed: int
+    printed_at: datetime | None
     work_id: int | None
     range_first: str | None
     range_last: str | None
@@ -108,9 +111,14 @@ class BatchPage(BatchLine):
     reseller_id: int | None
 
     @property
+    def handed_out(self) -> datetime | None:
+        """When a file with its passwords was handed out last."""
+        return next((handout.issued_at for handout in self.handouts if handout.with_passwords), None)
+
+    @property
     def issued(self) -> bool:
-        """Whether a file with its passwords was handed out."""
-        return any(handout.with_passwords for handout in self.handouts)
+        """Whether some of its passwords left the house, in a file or on paper."""
+        return self.handed_out is not None or self.printed > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +219,10 @@ def _page(session: Session, row: Any, now: datetime) -> BatchPage:
     names = actor_names(
         session, (batch.created_by, key.shredded_by if key else None, *(run.actor for run in runs))
     )
+    made = session.execute(_PRINTED, {"batch": batch.id}).one()
     return BatchPage(
+        printed=int(made.cards),
+        printed_at=made.last_at,
         released=_released(session, batch),
         handouts=tuple(
             Handout(
@@ -240,6 +251,18 @@ def _page(session: Session, row: Any, now: datetime) -> BatchPage:
         language=batch.language,
         destination_rules=session.get_one(DestinationRules, batch.destination_rules_id).name,
     )
+
+
+_PRINTED = text(
+    """
+    WITH made AS (SELECT id, made_at FROM print_run WHERE batch_id = :batch AND made_at IS NOT NULL)
+    SELECT (SELECT max(made_at) FROM made) AS last_at, coalesce(sum(upper(part) - lower(part)), 0) AS cards
+    FROM (
+        SELECT unnest(range_agg(int8range(first_id, last_id, '[]'))) AS part
+        FROM print_run_part WHERE run_id IN (SELECT id FROM made)
+    ) parts
+    """
+)
 
 
 def _released(session: Session, batch: Batch) -> str:

@@ -10,7 +10,7 @@ from wtforms import ValidationError
 from engine.stock import batches as stock
 from engine.stock.queries import BatchPage
 from engine.stock.shredding import shred
-from portal.formats import count, when
+from portal.formats import cards, count, when
 from portal.forms import CommandForm, ReasonField, TextField
 from portal.installation import db, now
 from portal.operator.act import Ask, act
@@ -125,13 +125,17 @@ def shred_batch(batch_id: int) -> ResponseReturnValue:
 
 
 def _shredding(batch: BatchPage) -> Markup:
-    issued = next((handout.issued_at for handout in batch.handouts if handout.with_passwords), None)
-    handed = (
-        Markup("They were handed out last on {}. ").format(when(issued))
-        if issued
-        else Markup("<strong>They were never handed out, so nobody can know them.</strong> ")
-    )
-    return handed + Markup(
+    if batch.handed_out is not None:
+        told = Markup("They were handed out last on {}. ").format(when(batch.handed_out))
+    elif batch.printed >= batch.count:
+        told = Markup("All of them are on print runs, the last one of {}. ").format(when(batch.printed_at))
+    elif batch.printed:
+        told = Markup(
+            "<strong>Only {} of its {} are on print runs: nobody can know the passwords of the others.</strong> "
+        ).format(count(batch.printed), cards(batch.count))
+    else:
+        told = Markup("<strong>They were never handed out, so nobody can know them.</strong> ")
+    return told + Markup(
         "Nobody will be able to read the passwords of <bdi>{}</bdi> again; a lost one can only be reset. The cards go"
         " on working. Older backups may still hold the key, wrapped by the master key."
     ).format(batch.name)
