@@ -20,7 +20,18 @@ from engine.db import Database, reruns
 from engine.errors import Conflict, InvalidInput, NotFound
 from engine.people import audit
 from engine.permissions import command
-from engine.stock.conditions import ASSIGN, HOLD_BACK, MARK_SOLD, RELEASE, UNASSIGN, reason_sql
+from engine.stock.conditions import (
+    ASSIGN,
+    CHARGED,
+    DAMAGED,
+    HOLD_BACK,
+    MARK_SOLD,
+    RELEASE,
+    SOLD,
+    UNASSIGN,
+    USED,
+    reason_sql,
+)
 from engine.stock.repeats import once
 
 MOST = 1_000_000
@@ -199,6 +210,12 @@ def look(
         return Moved(changed, sum(counts.values()), counts, batches)
 
 
+def working(db: Database, cards: Range) -> int:
+    """How many cards of a range anybody can use already, though nobody bought them and no reseller paid for them."""
+    with db.begin() as session:
+        return int(session.scalar(_WORKING, {"first": cards.first, "last": cards.last}) or 0)
+
+
 def batches_of(db: Database, cards: Range) -> tuple[str, ...]:
     """The names of the batches that a range of serials runs over, in the order of their serials."""
     with db.begin() as session:
@@ -308,6 +325,12 @@ def _change(
         audit.record(session, actor, f"cards.{verb}", subject_of(cards), now, reason=reason, **told)
         told_once.keep({"changed": changed, "left": left, "why": counts, "batches": batches})
         return Moved(changed, left, counts, batches)
+
+
+_WORKING = text(
+    "SELECT count(*) FROM card WHERE id BETWEEN :first AND :last AND released_at IS NOT NULL"
+    f" AND NOT {CHARGED} AND NOT {SOLD} AND NOT {DAMAGED} AND NOT {USED}"
+)
 
 
 def _counted(session: Session, cards: Range, why_sql: str, now: datetime, **more: Any) -> dict[Any, int]:

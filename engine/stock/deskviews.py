@@ -228,8 +228,9 @@ def look(
     now: datetime,
     *,
     undoes: Sequence[int] | None = None,
+    to_operator: bool = False,
 ) -> Ahead:
-    """What one of `ACTS` would do to a range of the own stock now; `undoes` as in `resale.give_back`.
+    """What one of `ACTS` would do to a range of the own stock now; `undoes`, `to_operator` as in `resale.give_back`.
 
     Raises as its commands do, but for the credit: what is missing is said (`missing`).
     """
@@ -237,7 +238,7 @@ def look(
         reseller = trading(session, reseller_id)
         require_own(session, cards, reseller_id)
         batches = require_ready(session, cards)
-        currency, values = currency_of(session, cards), _values(cards, reseller, now, undoes)
+        currency, values = currency_of(session, cards), _values(cards, reseller, now, undoes, to_operator)
         counted = {kind: count(session, VERBS[kind], values) for kind in ACTS[act]}
         # What the first command charges, no other charges again; what it leaves, the others leave or find charged.
         pays = counted[ACTS[act][0]]
@@ -276,7 +277,11 @@ def look_recharge(db: Database, serial: str, amount: int, reseller_id: int, now:
 
 
 def _values(
-    cards: Range, reseller: Reseller, now: datetime, undoes: Sequence[int] | None = None
+    cards: Range,
+    reseller: Reseller,
+    now: datetime,
+    undoes: Sequence[int] | None = None,
+    to_operator: bool = False,
 ) -> dict[str, Any]:
     """All that the SQL of `ACTS` asks for; what is returned at a till stays the reseller's."""
     return {
@@ -284,7 +289,7 @@ def _values(
         "last": cards.last,
         "now": now,
         "discount": reseller.discount_bp,
-        "to_operator": False,
+        "to_operator": to_operator,
         "undoes": None if undoes is None else sorted(undoes),
     }
 

@@ -181,7 +181,7 @@ def test_a_range_is_given_to_a_reseller_and_taken_back(
     nobody = send(visitor, "/batches/1/range", step="look", key="n", do="assign", reseller="", **asked)
     assert "Choose the reseller who gets them." in nobody.text
     page = done("a", do="assign", reseller=str(shop.id))
-    assert "3 cards given to the reseller." in page
+    assert "3 cards given to Corner <b>." in page
     assert "Corner <b>" in page
     assert "Corner <b>" in text_of(visitor.get(f"/batches?reseller={shop.id}").text)
     assert "3 cards taken back." in done("b", do="unassign", reseller="")

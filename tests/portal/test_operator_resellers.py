@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from engine.actor import CONSOLE
 from engine.db import Database
@@ -21,6 +23,13 @@ from tests.scenes import NOW, OPERATOR, USD, TestCard
 
 NASTY = "<script>alert(1)</script>"
 MADE = re.compile(r"\b(?:[a-z2-9]{5}-){3}[a-z2-9]{5}\b")
+
+
+def seen_in(page: str) -> str:
+    """What a look was about, as its form sends it back."""
+    found = re.search(r'name="seen" value="([^"]*)"', page)
+    assert found is not None
+    return html.unescape(found[1])
 
 
 @pytest.fixture
@@ -90,10 +99,17 @@ def test_stock_goes_out_is_charged_and_comes_back(
     visitor: Visitor, db: Database, shop: int, cards: list[TestCard]
 ) -> None:
     path = f"/resellers/{shop}"
+    looks: list[str] = []
 
     def do(verb: str, first: int, last: int, key: str = "", **more: str) -> str:
         fields = {"from_serial": cards[first].serial, "to_serial": cards[last].serial, "reason": "", **more}
-        answer = visitor.submit(f"{path}/{verb}", key=key or f"key-{verb}", **fields)
+        looked = visitor.submit(f"{path}/{verb}", **fields)
+        assert looked.status_code == 200, text_of(looked.text)
+        looks.append(text_of(looked.text))
+        sure = {"step": "do", "seen": seen_in(looked.text), "key": key or f"key-{verb}"}
+        other = visitor.submit(f"{path}/{verb}", **{**fields, **sure, "to_serial": cards[5].serial})
+        assert other.status_code in (200, 409, 422), "what was changed since is looked at again"
+        answer = visitor.submit(f"{path}/{verb}", **fields, **sure)
         assert answer.status_code == 303, text_of(answer.text)
         return text_of(visitor.get(path).text)
 
@@ -101,6 +117,9 @@ def test_stock_goes_out_is_charged_and_comes_back(
     assert cards_of_resellers(db) == {shop: 4}
     told = do("activate", 0, 1)
     assert "2 cards activated. Charged to its account: USD 9.00." in told
+    assert "2 of 2 cards would be activated." in looks[-1]
+    assert "It paysUSD 9.00" in looks[-1].replace("pays USD", "paysUSD")
+    assert "can be used already" not in looks[0], "they wait for their activation"
     do("activate", 0, 1)
     assert stock_of(db, shop)[0].charged == USD("9"), "sent twice it is charged once"
     assert "1 card marked as sold. Charged to its account: USD 4.50." in do("sell", 2, 2)
@@ -137,8 +156,54 @@ def test_a_range_the_wrong_way_round_and_one_of_nobody_are_refused(
     ends = {"from_serial": cards[3].serial, "to_serial": cards[0].serial, "reason": ""}
     assert visitor.submit(f"/resellers/{shop}/assign", **ends).status_code == 422
     ends = {"from_serial": cards[0].serial, "to_serial": cards[0].serial, "reason": ""}
-    assert visitor.submit(f"/resellers/{shop}/unassign", **ends).status_code == 303
-    assert "0 cards taken back" in text_of(visitor.get(f"/resellers/{shop}").text)
+    nothing = visitor.submit(f"/resellers/{shop}/unassign", **ends).text
+    assert "0 of 1 card would be taken back" in text_of(nothing)
+    assert 'value="do"' not in nothing
+
+
+def test_cards_that_work_already_are_told_before_they_are_given(
+    visitor: Visitor, db: Database, vault: Vault, shop: int
+) -> None:
+    working = scenes.batch(db, vault, 3, name="June", number_prefix="77")
+    ends = {"from_serial": working[0].serial, "to_serial": working[2].serial, "reason": ""}
+    told = text_of(visitor.submit(f"/resellers/{shop}/assign", **ends).text)
+    assert "3 cards can be used already." in told
+    assert "pays for them only when they are marked as sold" in told
+    told = text_of(
+        visitor.submit("/batches/1/range", do="assign", reseller=str(shop), step="look", key="k", **ends).text
+    )
+    assert f"3 of 3 cards would be given to Corner {NASTY}." in told
+    assert "3 cards can be used already" in told
+
+
+def test_credit_that_does_not_reach_is_told_before_anything_is_done(
+    visitor: Visitor, db: Database, shop: int, cards: list[TestCard]
+) -> None:
+    resale.assign(db, Range(cards[0].id, cards[5].id), OPERATOR, NOW, reseller_id=shop)
+    accounts.change_account(db, account_id=1, credit_limit=USD("10"), reason="x", actor=OPERATOR, now=NOW)
+    ends = {"from_serial": cards[0].serial, "to_serial": cards[5].serial, "reason": ""}
+    looked = visitor.submit(f"/resellers/{shop}/activate", **ends)
+    assert "Its credit is too low: USD 17.00 is missing." in text_of(looked.text)
+    assert 'value="do"' not in looked.text
+
+
+def test_a_new_reseller_is_shown_and_gets_its_account_from_there(
+    app: Flask, visitor: Visitor, db: Database
+) -> None:
+    added = visitor.submit("/resellers/new", key="n", name="Kiosk", discount="5", reason="")
+    page = visitor.get(added.location)
+    assert "Kiosk is added." in text_of(page.text)
+    assert "Ask somebody who keeps the accounts" in text_of(page.text)
+    staff.add_staff(db, "money", "Money", "finance", Secret(PASSWORD), CONSOLE, NOW)
+    keeper = app.test_client()
+    assert isinstance(keeper, Visitor)
+    keeper.log_in("money")
+    page = keeper.get(added.location)
+    opening = re.search(r'href="(/money/accounts/new\?reseller=\d+)"', page.text)
+    assert opening is not None
+    form = keeper.get(opening[1]).text
+    assert 'value="Kiosk"' in form
+    assert re.search(r'<option selected value="reseller">', form)
 
 
 def test_its_people_get_log_ins_that_are_shown_once(

@@ -105,9 +105,8 @@ def range_of_cards_post(batch_id: int) -> ResponseReturnValue:
     moved = attempt(form, lambda: _do(form), {"first": "from_serial", "last": "to_serial"})
     if moved is None:
         return _page(batch, form)
-    verb = VERBS[form.do.data]
     rest = f" Left as they were: {', '.join(left_over(dict(moved.why)))}." if moved.left else ""
-    said(f"{cards(moved.changed)} {verb.done}.{rest}", kind="good" if moved.changed else "warn")
+    said(f"{cards(moved.changed)} {_done(form)}.{rest}", kind="good" if moved.changed else "warn")
     return go_to(url_for("operator.batch", batch_id=batch.id))
 
 
@@ -152,6 +151,15 @@ def _do(form: RangeForm) -> Any:
     )
 
 
+def _done(form: RangeForm) -> str:
+    """What is done to the cards, naming the reseller who gets them."""
+    verb = VERBS.get(form.do.data or "")
+    if form.do.data == "assign" and form.reseller.data:
+        names = (label for value, label, *_ in form.reseller.choices if value == form.reseller.data)
+        return f"given to {next(names, 'the reseller')}"
+    return verb.done if verb else ""
+
+
 def _page(batch: BatchPage, form: RangeForm, look: Moved | None = None) -> ResponseReturnValue:
     return respond(
         "operator/batches/range.html",
@@ -160,6 +168,10 @@ def _page(batch: BatchPage, form: RangeForm, look: Moved | None = None) -> Respo
         batch=batch,
         form=form,
         look=look,
+        done=_done(form),
+        working=custody.working(db(), form.cards())
+        if look and look.changed and form.do.data == "assign"
+        else 0,
         left=left_over(dict(look.why)) if look else [],
         verb=VERBS.get(form.do.data or ""),
     )

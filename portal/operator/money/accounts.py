@@ -92,8 +92,10 @@ def account(account_id: int) -> ResponseReturnValue:
 @needs("account.open")
 def account_open() -> ResponseReturnValue:
     """Open an account."""
-    form = OpenForm()
     known = [(str(one.id), one.name) for one in list_resellers(db()) if one.disabled_at is None]
+    whose = arguments.words("reseller")
+    of_reseller = {"reseller_id": whose, "kind": "reseller", "name": dict(known).get(whose or "")}
+    form = OpenForm(data=of_reseller if whose in dict(known) else None)
     form.reseller_id.choices = [("", "None"), *known]
     return act(
         form,

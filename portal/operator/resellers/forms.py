@@ -49,6 +49,11 @@ class RangeForm(CommandForm):
     to_serial = TextField("To serial", most=20, render_kw={"inputmode": "numeric", "autocomplete": "off"})
     reason = ReasonField(required=False)
 
+    @property
+    def asked(self) -> str:
+        """All that decides what it does, as one text: whether it is still what was looked at."""
+        return "|".join(str(field.data or "") for field in self.shown if field is not self.reason)
+
     def cards(self) -> Range:
         """The range. Raises `InvalidInput`, naming the end that is no serial."""
         for field in (self.from_serial, self.to_serial):

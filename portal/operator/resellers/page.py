@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import abort, url_for
+from flask import Response, abort, url_for
 from flask.typing import ResponseReturnValue
 
 from engine.funds import accountviews
@@ -13,6 +13,7 @@ from engine.stock import stockviews
 from portal import arguments
 from portal.forms import CommandForm
 from portal.installation import db, now
+from portal.notices import said
 from portal.operator.act import Ask, act
 from portal.operator.console import actor, console, may, needs
 from portal.operator.people.forms import WhyForm
@@ -58,8 +59,14 @@ def reseller_add() -> ResponseReturnValue:
             reason=form.reason.data,
         ),
         Ask("Add a reseller", "Add it", url_for("operator.reseller_list")),
-        done=lambda made: f"{made.name} is added. Next: an account for its credit, its people, its cards.",
+        done="",
+        result=_added,
     )
+
+
+def _added(made: ResellerView) -> Response:
+    said(f"{made.name} is added. Next: an account for its credit, its people, its cards.")
+    return go_to(page_of(made.id))
 
 
 @console.get(ONE)

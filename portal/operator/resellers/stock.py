@@ -5,16 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from flask import request
 from flask.typing import ResponseReturnValue
 
-from engine.stock import resale
+from engine.errors import Conflict, NotFound
+from engine.stock import custody, deskviews, resale
+from engine.stock.deskviews import Ahead
+from portal.forms import attempt
 from portal.installation import db, now
 from portal.operator.act import Ask, act
+from portal.operator.batches.words import left_over
 from portal.operator.console import actor, console, needs
 from portal.operator.resellers.forms import AssignForm, RangeForm, ReturnForm, moved
 from portal.operator.resellers.page import BOTH, ONE, page_of, reseller_or_404
+from portal.respond import respond
 
+TEMPLATE = "operator/resellers/range.html"
 _ENDS = {"first": "from_serial", "last": "to_serial"}
+_MONEY: dict[Callable[..., Any], str] = {
+    resale.activate: "activate",
+    resale.sell: "sell",
+    resale.give_back: "return",
+}
+"""What moves the reseller's credit, as `deskviews.look` calls it."""
 
 
 @console.route(ONE + "/assign", methods=BOTH)
@@ -94,9 +107,19 @@ def _range(
     intro: str,
     **more: Any,
 ) -> ResponseReturnValue:
-    """The act of one verb; `words`: heading, button, what was done, with the name in `{}`."""
+    """The act of one verb; `words`: heading, button, what was done, with the name in `{}`.
+
+    `step` is `do` for what was looked at; anything else, and what was changed since, is looked at first.
+    """
     found = reseller_or_404(reseller_id)
-    title, submit, done = words
+    title, submit, done = (word.replace("{}", found.name) for word in words)
+    ask = Ask(title, submit, page_of(reseller_id), intro=intro)
+    told: dict[str, Any] = {"verb": done, "name": found.name, "left_over": left_over}
+    seen = request.form.get("step") == "do" and request.form.get("seen") == form.asked
+    if request.method == "POST" and not seen and form.validate():
+        ahead = attempt(form, lambda: _ahead(command, form, reseller_id, found.name, more), _ENDS)
+        status = 422 if form.refused else 200
+        return respond(TEMPLATE, block="form", status=status, form=form, ask=ask, ahead=ahead, **told)
     return act(
         form,
         lambda: command(
@@ -109,7 +132,29 @@ def _range(
             reason=form.reason.data,
             **more,
         ),
-        Ask(title.replace("{}", found.name), submit, page_of(reseller_id), intro=intro),
-        done=lambda answer: moved(answer, done.replace("{}", found.name)),
+        ask,
+        done=lambda answer: moved(answer, done),
         fields=_ENDS,
+        template=TEMPLATE,
+        ahead=None,
+        **told,
     )
+
+
+def _ahead(
+    command: Callable[..., Any], form: RangeForm, reseller_id: int, name: str, more: dict[str, Any]
+) -> dict[str, Any]:
+    """What it would do now: how many cards change, why others don't, the money, and how many work unpaid already."""
+    cards = form.cards()
+    if command in _MONEY:
+        try:
+            found: Ahead = deskviews.look(db(), _MONEY[command], cards, reseller_id, now(), **more)
+        except NotFound as error:
+            raise Conflict("not_their_stock", name=name, **error.data) from None
+        step = found.steps[0]
+        return {"changed": step.changed, "cards": found.cards, "why": step.why, "money": found, "working": 0}
+    verb = "assign" if command is resale.assign else "unassign"
+    moves = custody.look(db(), cards, verb, now(), reseller_id=reseller_id, **more)
+    working = custody.working(db(), cards) if verb == "assign" and moves.changed else 0
+    told = {"changed": moves.changed, "cards": moves.changed + moves.left, "why": moves.why}
+    return {**told, "money": None, "working": working}
