@@ -27,7 +27,14 @@ from wtforms import (
 )
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import StopValidation
-from wtforms.widgets import CheckboxInput, DateInput, DateTimeLocalInput, ListWidget, TextInput
+from wtforms.widgets import (
+    CheckboxInput,
+    ColorInput,
+    DateInput,
+    DateTimeLocalInput,
+    ListWidget,
+    TextInput,
+)
 
 from engine.errors import ConsentNeeded, EngineError, Forbidden, InvalidInput, NotFound
 from engine.idempotency import new_key
@@ -223,6 +230,12 @@ class TextField(StringField):
             raise StopValidation(str(MISSING) if self.required else "")
         if len(self.data) > self.most:
             raise StopValidation(_("That is too long: at most %(most)s characters.", most=self.most))
+
+
+class ColourField(TextField):
+    """A colour, `#rrggbb`."""
+
+    widget = ColorInput()
 
 
 class ReasonField(TextField):

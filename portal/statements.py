@@ -70,6 +70,7 @@ def statement_page(
     return respond(
         "statements/statement.html",
         of=of,
+        zone=g.zone.key,
         lines=list(reports.lines(db(), of, most=SHOWN)),
         kinds=KINDS,
         title=month_word(of.month),
@@ -108,7 +109,10 @@ def statement_file(
 def _statement(reseller_id: int, account_id: int, month: str) -> Statement:
     # Its months are those of the operator's zone, and so are its times, whoever reads it.
     g.zone = operators_zone()
-    return reports.statement(db(), reseller_id, account_id, month_of(month), operators_zone(), now())
+    first = month_of(month)
+    if first > now().astimezone(g.zone).date():
+        abort(404)  # it hasn't begun
+    return reports.statement(db(), reseller_id, account_id, first, g.zone, now())
 
 
 def _rows(of: Statement) -> Iterator[tuple[str, ...]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -183,7 +183,7 @@ def statement(
         month=first,
         start=start,
         end=end,
-        running=now < end,
+        running=now < end + _COMMITS,
         opening=opening,
         closing=opening + sum(amount for _, amount in totals.values()),
         entries=sum(count for count, _ in totals.values()),
@@ -196,17 +196,25 @@ def statement(
 
 
 def lines(db: Database, of: Statement, *, most: int | None = None) -> Iterator[StatementLine]:
-    """The entries of a statement in their order, read while they are taken; the first `most` of them."""
-    balance = of.opening
-    with db.raw() as conn, conn.cursor(name="statement") as cursor:
-        cursor.itersize = 2_000
-        asked = {"account": of.account_id, "start": of.start, "end": of.end, "last": of.last_entry}
-        cursor.execute(_LINES, {**asked, "most": most})
-        for at, kind, amount, reason, first, last, cards, face, batch, card in cursor:
-            balance += amount
-            ends = (first, last) if card is None else (card, card)
-            serials = [None if end is None else serial_of(end) for end in ends]
-            yield StatementLine(at, kind, amount, balance, serials[0], serials[1], cards, face, batch, reason)
+    """The entries of a statement in their order; the first `most` of them.
+
+    They are read page by page, as they are taken: who takes them slowly keeps no transaction open.
+    """
+    balance, left = of.opening, of.entries if most is None else most
+    asked = {"account": of.account_id, "start": of.start, "end": of.end, "last": of.last_entry, "after": 0}
+    while left > 0:
+        with db.begin() as session:
+            page = session.execute(_LINES, {**asked, "most": min(left, _PAGE)}).all()
+        for row in page:
+            balance += row.amount
+            ends = (row.first_id, row.last_id) if row.card_id is None else (row.card_id, row.card_id)
+            first, last = (None if end is None else serial_of(end) for end in ends)
+            told = (row.at, row.kind, row.amount, balance, first, last, row.charged, row.face, row.name)
+            yield StatementLine(*told, row.reason)
+        if len(page) < _PAGE:
+            return
+        left -= len(page)
+        asked["after"] = page[-1].id
 
 
 def sales_by_day(db: Database, reseller_id: int, first: date, last: date, zone: ZoneInfo) -> list[SalesLine]:
@@ -248,7 +256,7 @@ def all_in_month(db: Database, month: date, zone: ZoneInfo) -> list[ResellerMont
 def _sales(
     db: Database, statement: Any, reseller_id: int, first: date, last: date, zone: ZoneInfo
 ) -> list[SalesLine]:
-    if not 0 <= (last - first).days < MOST_DAYS:
+    if not 0 <= (last - first).days < MOST_DAYS or last == date.max:
         raise InvalidInput("period_too_long", field="to", days=MOST_DAYS)
     asked = {
         "reseller": reseller_id,
@@ -269,6 +277,10 @@ def _instant(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time(), zone)
 
 
+_PAGE = 2_000
+"""Lines that are read at once."""
+_COMMITS = timedelta(minutes=1)
+"""How long after its time an entry may still come in: that of the till's press, before its transaction."""
 _MOVE = "m.id = CASE WHEN e.reference LIKE 'move:%' THEN CAST(substr(e.reference, 6) AS bigint) END"
 _PAYMENT = "p.id = CASE WHEN e.reference LIKE 'payment:%' THEN CAST(substr(e.reference, 9) AS bigint) END"
 _IN = "e.account_id = :account AND e.at >= :start AND e.at < :end"
@@ -301,16 +313,14 @@ _RECHARGES = text(
     FROM account_entry e JOIN payment p ON {_PAYMENT} WHERE {_IN} AND e.kind = 'recharge'
     """
 )
-_NAMED = {":account": "%(account)s", ":start": "%(start)s", ":end": "%(end)s", ":last": "%(last)s"}
-_LINES = f"""
-    SELECT e.at, e.kind, e.amount, e.reason, m.first_id, m.last_id, m.charged, m.face, b.name, p.card_id
+_LINES = text(
+    f"""
+    SELECT e.id, e.at, e.kind, e.amount, e.reason, m.first_id, m.last_id, m.charged, m.face, b.name, p.card_id
     FROM account_entry e LEFT JOIN stock_move m ON {_MOVE} LEFT JOIN payment p ON {_PAYMENT}
         LEFT JOIN batch b ON b.first_id <= m.first_id AND b.last_id >= m.first_id
-    WHERE {_IN} AND e.id <= :last ORDER BY e.id
-""".replace("%", "%%")
-for _name, _place in _NAMED.items():
-    _LINES = _LINES.replace(_name, _place)
-_LINES += " LIMIT %(most)s"
+    WHERE {_IN} AND e.id > :after AND e.id <= :last ORDER BY e.id LIMIT :most
+    """
+)
 _MONTHS = text(
     """
     SELECT a.id, a.currency, CAST(date_trunc('month', e.at AT TIME ZONE :zone) AS date) AS month,

@@ -16,12 +16,13 @@ from engine.cards.names import actor_names
 from engine.db import Database
 from engine.errors import NotFound
 from engine.reports.replay import KIND as REPLAY
-from engine.schema import Batch, BulkRun, Deck, Work
+from engine.schema import Batch, BulkRun, Deck, PrintRun, Work
 from engine.stock.batches import GENERATE
 from engine.stock.handover import KIND as HAND_OVER
+from engine.stock.printing.runs import KIND as PRINT
 
 EXPORT = "report_export"
-KINDS = (GENERATE, HAND_OVER, BULK, REPLAY, EXPORT)
+KINDS = (GENERATE, HAND_OVER, PRINT, BULK, REPLAY, EXPORT)
 STATES = ("open", "done", "failed", "cancelled")
 """What the list can be narrowed to; `open` waits or runs."""
 PAGE = 50
@@ -31,14 +32,15 @@ PAGE = 50
 class WorkLine:
     """A row of work. `by`: who ordered it, by a name that people know.
 
-    `subject_id` and `subject` name what it is about: a batch, a deck, or of a bulk run its number and its verb; None
-    where that is nothing of its own.
+    `subject_id` and `subject` name what it is about: a batch, a deck, of a bulk run its number and its verb, of a print
+    run its number and its batch; None where that is nothing of its own. `over`: its batch was discarded.
     """
 
     view: work.WorkView
     by: str
     subject_id: int | None
     subject: str | None
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +120,28 @@ def _read(session: Session, wanted: Select[Any], now: datetime) -> list[WorkLine
         "deck_id": _names(session, Deck, Deck.name, _asked(rows, "deck_id")),
         "run_id": _names(session, BulkRun, BulkRun.command, _asked(rows, "run_id")),
     }
+    batches = set(subjects["batch_id"])
+    gone = set(
+        session.scalars(select(Batch.id).where(Batch.id.in_(batches), Batch.discarded_at.is_not(None)))
+    )
+    printed = _print_runs(session, [row.id for row in rows if row.kind == PRINT])
     lines = []
     for row in rows:
-        number, subject = None, None
+        number, subject = printed.get(row.id, (None, None))
         for param, known in subjects.items():
             if row.params.get(param) in known:
                 number = row.params[param]
                 subject = known[number]
-        lines.append(WorkLine(work.view_of(row, now), names[row.created_by], number, subject))
+        over = row.params.get("batch_id") in gone
+        lines.append(WorkLine(work.view_of(row, now), names[row.created_by], number, subject, over))
     return lines
+
+
+def _print_runs(session: Session, ids: list[int]) -> dict[int, tuple[int, str]]:
+    """The number of a print run and the name of its batch, by its work."""
+    runs = select(PrintRun.work_id, PrintRun.id, Batch.name).join(Batch, Batch.id == PrintRun.batch_id)
+    found = session.execute(runs.where(PrintRun.work_id.in_(ids))) if ids else ()
+    return {work_id: (run_id, name) for work_id, run_id, name in found}
 
 
 def _asked(rows: Iterable[Work], param: str) -> set[int]:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
+from wtforms import ValidationError
 
 from engine.errors import InvalidInput, NotFound
 from engine.people import brands
@@ -22,7 +23,7 @@ from portal.forms import ChoiceField, CommandForm, ReasonField, TextField, attem
 from portal.installation import db, now
 from portal.notices import said
 from portal.operator.act import Ask, act
-from portal.operator.console import actor, console, may, needs
+from portal.operator.console import actor, console, needs
 from portal.operator.printing.fields import LinesField
 from portal.respond import go_to, respond
 
@@ -31,6 +32,9 @@ BOTH = ["GET", "POST"]
 ONE = "/shipments/<int(max=9223372036854775807):shipment_id>"
 _TO = re.compile(r"\s*(?:–|—|\bto\b|\.\.+|[,;\t])\s*|\s+-+\s+|(?<=[0-9]{11})-+(?=[0-9]{11})")
 """What people write between the two ends of a range."""
+
+
+READ = "Who gets it reads it: it is on the packing list."
 
 
 class ShipmentForm(CommandForm):
@@ -48,7 +52,12 @@ class ShipmentForm(CommandForm):
     )
     carrier = TextField("Carrier", required=False, most=100)
     tracking = TextField("Tracking number", required=False, most=100)
-    note = LinesField("Note", render_kw={"rows": 2, "maxlength": LONGEST_NOTE})
+    note = LinesField("Note", description=READ, render_kw={"rows": 2, "maxlength": LONGEST_NOTE})
+
+    def validate_recipient(self, field: TextField) -> None:
+        """It goes to one of both."""
+        if field.data and self.reseller_id is not None:
+            raise ValidationError("Choose a reseller or type a name, not both.")
 
     @property
     def reseller_id(self) -> int | None:
@@ -69,7 +78,9 @@ class ShipmentForm(CommandForm):
             first, _, last = _TO.sub("\n", line.strip(), count=1).partition("\n")
             try:
                 found.append(Range.of_serials(first, last or None))
-            except InvalidInput:
+            except InvalidInput as error:
+                if "mistyped" in error.data or error.code != "bad_serial":
+                    raise InvalidInput(error.code, **{**error.data, "field": "serials"}) from None
                 raise InvalidInput(
                     "bad_range_line", field="serials", line=number, text=line.strip()[:60]
                 ) from None
@@ -81,7 +92,7 @@ class ChangeForm(CommandForm):
 
     carrier = TextField("Carrier", required=False, most=100)
     tracking = TextField("Tracking number", required=False, most=100)
-    note = LinesField("Note", render_kw={"rows": 2, "maxlength": LONGEST_NOTE})
+    note = LinesField("Note", description=READ, render_kw={"rows": 2, "maxlength": LONGEST_NOTE})
 
 
 class BackForm(CommandForm):
@@ -103,6 +114,7 @@ def shipment_list() -> ResponseReturnValue:
         page=page,
         way=way,
         asked=asked,
+        whose=next((one.name for one in list_resellers(db()) if one.id == reseller_id), None),
         later=before is not None,
         older=url_for(".shipment_list", before=page.older, **asked) if page.older else None,
     )
@@ -136,9 +148,7 @@ def shipment_new() -> ResponseReturnValue:
 def shipment(shipment_id: int) -> ResponseReturnValue:
     """One shipment with what is in it."""
     found, parcels = shipments.shipment(db(), shipment_id, actor())
-    return respond(
-        "operator/shipments/shipment.html", shipment=found, parcels=parcels, sums=sums_of(parcels), may=may
-    )
+    return respond("operator/shipments/shipment.html", shipment=found, parcels=parcels, sums=sums_of(parcels))
 
 
 @console.get(ONE + "/packing-list.pdf")

@@ -141,6 +141,6 @@ def test_staff_see_a_desk_and_ship_to_it(
         page.get_by_role("link", name="Packing list (PDF)").click()
     page.goto("/shipments/new")
     page.get_by_label("Serials", exact=True).fill(f"{stock[0].serial} to {stock[2].serial}")
-    page.get_by_role("button", name="Look what is sent").click()
+    page.get_by_role("button", name="See what is sent").click()
     expect(page.get_by_text("are in shipment 1, which is on the way")).to_be_visible()
     assert_accessible(page)

@@ -68,7 +68,7 @@ def test_from_a_design_to_printed_cards(open_page: Opens, db: Database, vault: V
     page.get_by_label("Name", exact=True).fill("Office")
     page.get_by_label("Across, in mm").fill("1.5")
     page.get_by_role("button", name="Add", exact=True).click()
-    expect(page.get_by_text("1.5 mm right, 0.0 mm down")).to_be_visible()
+    expect(page.get_by_text("1.5 mm right, 0 mm down")).to_be_visible()
 
     page.goto("/batches/1")
     page.get_by_role("link", name="Print cards").click()

@@ -91,6 +91,8 @@ def test_a_month_goes_from_its_opening_to_its_closing(world: World) -> None:
     )
     assert june.closing == USD("43.50")
     assert june.running
+    midnight = june.end + timedelta(seconds=30)  # a press of before may not have come in
+    assert reports.statement(world.db, world.id, world.account, date(2026, 6, 1), DHAKA, midnight).running
     # Where the zone is another one, the recharge was still in May.
     london = reports.statement(
         world.db, world.id, world.account, date(2026, 5, 1), ZoneInfo("Europe/London"), LATER
@@ -98,7 +100,7 @@ def test_a_month_goes_from_its_opening_to_its_closing(world: World) -> None:
     assert london.recharges == Recharges(1, USD("3"), 0)
 
 
-def test_lines_add_up_and_say_what_they_are_about(world: World) -> None:
+def test_lines_add_up_and_say_what_they_are_about(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     june = reports.statement(world.db, world.id, world.account, date(2026, 6, 1), DHAKA, LATER)
     found = list(reports.lines(world.db, june))
     assert [line.kind for line in found] == ["recharge", "return", "stock", "adjustment"]
@@ -109,6 +111,10 @@ def test_lines_add_up_and_say_what_they_are_about(world: World) -> None:
     assert (stock.cards, stock.face, stock.amount) == (1, USD("10"), -USD("8.75"))
     assert (fee.reason, fee.first) == ("Fee", None)
     assert [line.kind for line in reports.lines(world.db, june, most=2)] == ["recharge", "return"]
+    for page in (1, 2, 3):
+        monkeypatch.setattr(reports, "_PAGE", page)
+        assert list(reports.lines(world.db, june)) == found
+        assert list(reports.lines(world.db, june, most=3)) == found[:3]
     with world.db.begin() as session:
         balance = session.scalar(text("SELECT balance FROM account WHERE id = :id"), {"id": world.account})
     assert june.closing == balance

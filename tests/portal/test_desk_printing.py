@@ -143,7 +143,7 @@ def test_a_shop_has_printers_of_its_own(desks: Desks) -> None:
     form = {"key": "p", "name": "Counter", "right": "0.5", "right_way": "1", "down": "2", "down_way": "-1"}
     assert send(desks.clerk, "/desk/print/printers/new", **form).location == "/desk/print/printers"
     assert (500, -2000) in [one.offset_um for one in printers.printers(desks.db, desks.corner.id)]
-    assert "0.5 mm right, 2.0 mm up" in text_of(desks.owner.get("/desk/print/printers").text)
+    assert "0.5 mm right, 2 mm up" in text_of(desks.owner.get("/desk/print/printers").text)
     for path in ("/desk/print/measure.pdf?printer=2", "/desk/print/measure.pdf?design=2"):
         assert desks.owner.get(path).status_code == 404
     page = desks.owner.get("/desk/print/measure.pdf?printer=1")

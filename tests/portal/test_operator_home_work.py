@@ -9,7 +9,7 @@ from engine.actor import CONSOLE
 from engine.db import Database
 from engine.people import audit, staff
 from engine.schema import JobRun, Work
-from engine.stock.batches import BatchOrder, order_batch
+from engine.stock.batches import BatchOrder, discard, order_batch, stop
 from engine.timetable import JOBS
 from engine.vault import Secret, Vault
 from portal.operator.home.words import JOB_TITLES, due_when
@@ -95,6 +95,11 @@ def test_work_is_listed_in_words_with_its_way_on(visitor: Visitor, db: Database,
     part = visitor.part(f"/work/{ordered.work_id}").text
     assert part.strip().startswith('<div class="state"')
     assert visitor.get("/work/999").status_code == 404
+    stop(db, f"May {MARK}", OPERATOR, NOW)
+    resume = f'href="/batches/{ordered.batch_id}/resume"'
+    assert resume in visitor.get("/work").text
+    discard(db, f"May {MARK}", OPERATOR, NOW)
+    assert resume not in visitor.get("/work").text, "a discarded batch goes on no more"
 
 
 def test_work_whose_process_died_waits_for_another(visitor: Visitor, db: Database) -> None:

@@ -154,7 +154,7 @@ def test_the_preview_follows_the_form_and_says_what_does_not_fit(
         ({"colour": "red", "own_colour": "y"}, "Colour"),
         ({"width": "38"}, "From the left edge to the first card"),
         ({"left": "１"}, "Type millimetres in plain digits"),
-        ({"second": "en"}, "Language"),
+        ({"second": "en"}, "Choose another second language"),
         ({"terms": "x" * 1001}, "Terms"),
         (FULL, "does not fit"),
     ):
@@ -394,6 +394,9 @@ def test_what_is_printed_again_has_its_design_and_printer_and_codes_that_lead_no
         assert re.search(rf"<option selected {chosen}>", page), chosen
     assert "The QR codes would lead to" in text_of(page)
     assert "QR codes would lead" not in visitor.get("/print/1").text
+    work_page = visitor.get("/work?kind=print").text
+    assert "Print run: Dhaka_5" in text_of(work_page)
+    assert 'href="/print/1"' in work_page
     labels = send(visitor, "/batches/1/print", {"design": str(plain), "step": "look"}, part=True)
     assert "QR codes would lead" not in labels.text
     preview = send(visitor, "/designs/preview", {**FORM, "layout": "labels-a4-65", "title": "X"}, part=True)

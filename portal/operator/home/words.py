@@ -205,6 +205,8 @@ def work_link(line: WorkLine) -> tuple[str, str] | None:
         return url_for("operator.replay", work_id=line.view.id), "The replay"
     if kind == "bulk":
         return f"/bulk/{number}", f"Run {count(number)}"
+    if kind == "print":
+        return url_for("operator.print_run", run_id=number), f"Print run {count(number)}"
     if kind == "hand_over":
         return f"/batches/{number}/export", "The files of the batch"
     return url_for("operator.batch", batch_id=number), "The batch"
@@ -227,5 +229,6 @@ def work_acts(line: WorkLine) -> list[tuple[str, str]]:
     if not view.finished:
         offered, word = (None if view.cancel_requested else stops.get(view.kind)), "Stop"
     else:
-        offered, word = (again.get(view.kind) if view.state != "done" else None), "Go on"
+        goes_on = view.state != "done" and not line.over
+        offered, word = (again.get(view.kind) if goes_on else None), "Go on"
     return [(offered[1], word)] if offered is not None and may(offered[0]) else []

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import astuple
 from typing import Any
 
+from wtforms import ValidationError
 from wtforms.fields.choices import SelectChoice
-from wtforms.widgets import ColorInput
 
 from engine.calls.access_numbers import list_access_numbers
 from engine.errors import InvalidInput
@@ -16,7 +16,7 @@ from engine.stock.printing.designs import LOGO_BOX, MOST_LOGO, DesignView
 from engine.stock.printing.layouts import LABELS, LAYOUTS, MOST_PAPER, Measures
 from engine.stock.printing.words import LANGUAGES
 from portal.brand import PLAIN_COLOUR
-from portal.forms import ChoiceField, CommandForm, ManyField, SwitchField, TextField, UploadField
+from portal.forms import ChoiceField, ColourField, CommandForm, ManyField, SwitchField, TextField, UploadField
 from portal.installation import db
 from portal.operator.printing.fields import LengthField, LinesField
 from portal.operator.printing.words import FIELD_WORDS, papers
@@ -26,12 +26,6 @@ _MOST_MM = int(MOST_PAPER)
 MEASURES = ("left", "top", "width", "height", "gap_x", "gap_y")
 AT = {"languages": "language", "measures": "left", "logo": "logo_file"}
 """Fields of the form that the engine calls otherwise."""
-
-
-class ColourField(TextField):
-    """A colour, `#rrggbb`."""
-
-    widget = ColorInput()
 
 
 class DesignForm(CommandForm):
@@ -94,6 +88,11 @@ class DesignForm(CommandForm):
         default=True,
         description="It then wears their own name, colour and logo, wherever it leaves them open.",
     )
+
+    def validate_second(self, field: ChoiceField) -> None:
+        """A second language is another one."""
+        if field.data and field.data == self.language.data:
+            raise ValidationError("Choose another second language, or none.")
 
     def design(self) -> Design:
         """The design that it describes. Raises `InvalidInput` (empty) where some measures are given and others not."""

@@ -69,4 +69,4 @@ def sheets_of(cards: int, start_at: int, paper: Layout) -> int:
 
 def way(micrometres: int, over: str, under: str) -> str:
     """How far and in which direction: `1.5 mm right`."""
-    return f"{abs(micrometres) / 1000:.1f} mm {under if micrometres < 0 else over}"
+    return f"{abs(micrometres) / 1000:g} mm {under if micrometres < 0 else over}"

@@ -6,14 +6,13 @@ import re
 
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
-from wtforms.widgets import ColorInput
 
 from engine.people import brands
 from engine.people.brands import LONGEST_NAME, BrandView
 from engine.people.resellers import ResellerView
 from portal import arguments
 from portal.brand import PLAIN_COLOUR, PLAIN_NAME, dressed, plates_of
-from portal.forms import CommandForm, TextField, UploadField, attempt
+from portal.forms import ColourField, CommandForm, TextField, UploadField, attempt
 from portal.installation import db, now
 from portal.notices import said
 from portal.operator.act import Ask, act
@@ -24,12 +23,6 @@ from portal.security import takes_files
 
 BOTH = ["GET", "POST"]
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}", re.ASCII)
-
-
-class ColourField(TextField):
-    """A colour, `#rrggbb`."""
-
-    widget = ColorInput()
 
 
 class BrandForm(CommandForm):
