@@ -397,7 +397,12 @@ def _ask_consent(form: CommandForm, needed: ConsentNeeded) -> None:
             actor=actor(),
             now=now(),
         )
-    except (InvalidInput, Forbidden) as error:
+    except Forbidden:
+        form.refusal = (
+            "A second person has to agree first, and your role can't ask for that. Ask somebody whose can."
+        )
+        return
+    except InvalidInput as error:
         form.refusal = sentence(error)
         return
     form.refusal = (

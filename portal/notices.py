@@ -24,6 +24,7 @@ def said(text: str, *, kind: str = "good", link: str | None = None, link_text: s
 
 
 def notices() -> list[Notice]:
-    """What is to be told now; asked for, it is told once."""
+    """What is to be told now; asked for, it is told once, and so is what a double click did."""
     told: list[Any] = get_flashed_messages(with_categories=True)
-    return [Notice(text, kind, link, link_text) for kind, (text, link, link_text) in told]
+    found = (Notice(text, kind, link, link_text) for kind, (text, link, link_text) in told)
+    return list(dict.fromkeys(found))
