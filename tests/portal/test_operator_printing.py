@@ -400,7 +400,7 @@ def test_what_is_printed_again_has_its_design_and_printer_and_codes_that_lead_no
     labels = send(visitor, "/batches/1/print", {"design": str(plain), "step": "look"}, part=True)
     assert "QR codes would lead" not in labels.text
     preview = send(visitor, "/designs/preview", {**FORM, "layout": "labels-a4-65", "title": "X"}, part=True)
-    assert "A label has no room for: title," in text_of(preview.text)
+    assert "What else is chosen is left off." in text_of(preview.text)
 
 
 def test_where_the_house_wants_it_a_second_person_agrees_first(

@@ -147,23 +147,12 @@ class DesignForm(CommandForm):
         return {name: f"{length:g}" for name, length in zip(MEASURES, lengths, strict=False)}
 
     @property
-    def left_off(self) -> list[str]:
-        """What is chosen, in words, and has no room on a label; nothing where the paper is none."""
+    def left_off(self) -> bool:
+        """Whether something is chosen that has no room on a label; never where the paper is none."""
         layout = LAYOUTS.get(self.layout.data or "")
-        if layout is None or layout.kind != LABELS:
-            return []
-        chosen = [FIELD_WORDS[name].lower() for name in FIELDS if name in (self.fields.data or ())]
-        kept = [FIELD_WORDS[name].lower() for name in ON_LABELS]
-        looks = {
-            "title": self.title.data,
-            "line below the title": self.tagline.data,
-            "colour": self.own_colour.data,
-            "logo": self.logo.data,
-        }
-        return [
-            *(word for word, given in looks.items() if given),
-            *(word for word in chosen if word not in kept),
-        ]
+        looks = (self.title.data, self.tagline.data, self.own_colour.data, self.logo.data)
+        chosen = set(self.fields.data or ()) - set(ON_LABELS)
+        return layout is not None and layout.kind == LABELS and (any(looks) or bool(chosen))
 
     def usual_steps(self, language: str | None) -> str:
         """The steps that are printed where nothing else is typed."""
