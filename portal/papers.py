@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv as csv_format
 import io
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from threading import BoundedSemaphore
@@ -12,9 +13,10 @@ from typing import Any
 import structlog
 from flask import Response, abort, current_app, render_template, stream_with_context
 
+from engine.people import brands
 from engine.stock.export import guarded
 from portal.errors import Busy
-from portal.installation import now, zone
+from portal.installation import db, now, zone
 from portal.respond import attached
 
 MOST_LINES = 500
@@ -46,6 +48,16 @@ def csv(name: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Respo
 
     response = Response(stream_with_context(lines()), mimetype="text/csv")
     return _named(response, name, "csv")
+
+
+def letterhead() -> dict[str, str | None]:
+    """Whose paper it is: the operator's name and, as an address of its own, the logo."""
+    operator = brands.brand_of(db(), None)
+    logo = None if operator is None else brands.logo_of(db(), operator.id)
+    return {
+        "operator": "Cardtone" if operator is None else operator.name,
+        "logo": None if logo is None else f"data:image/png;base64,{b64encode(logo).decode()}",
+    }
 
 
 def pdf(name: str, template: str, **context: Any) -> Response:

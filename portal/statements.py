@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import calendar
 import re
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import date
 from itertools import islice
@@ -14,7 +13,6 @@ from flask import Response, abort, g
 from flask.typing import ResponseReturnValue
 
 from engine.money import format_amount
-from engine.people import brands
 from engine.reports import resellerstatements as reports
 from engine.reports.resellerstatements import Statement, StatementLine
 from portal import papers
@@ -90,8 +88,6 @@ def statement_file(
         return papers.csv(name, HEADS, _rows(of))
     if kind != "pdf":
         abort(404)
-    operator = brands.brand_of(db(), None)
-    logo = None if operator is None else brands.logo_of(db(), operator.id)
     found = list(islice(reports.lines(db(), of, most=papers.MOST_LINES + 1), papers.MOST_LINES + 1))
     return papers.pdf(
         name,
@@ -101,8 +97,7 @@ def statement_file(
         cut=len(found) > papers.MOST_LINES,
         kinds=KINDS,
         month=month_word(of.month),
-        operator="Cardtone" if operator is None else operator.name,
-        logo=None if logo is None else f"data:image/png;base64,{b64encode(logo).decode()}",
+        **papers.letterhead(),
     )
 
 

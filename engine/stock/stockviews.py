@@ -17,7 +17,7 @@ PAGE = 25
 @dataclass(frozen=True, slots=True)
 class StockLine:
     """A reseller's cards of one batch, counted. `held_back`: not released; `charged`: what they cost it, in micro-units
-    of `currency`."""
+    of `currency`; `gaps`: between its first and its last serial lie cards of others."""
 
     batch: str
     kind: str
@@ -31,6 +31,7 @@ class StockLine:
     charged: int
     first_serial: str
     last_serial: str
+    gaps: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ def stock_of(db: Database, reseller_id: int) -> list[StockLine]:
                 int(row.charged),
                 serial_of(row.first),
                 serial_of(row.last),
+                row.last - row.first >= row.cards,
             )
             for row in session.execute(_STOCK, {"reseller_id": reseller_id})
         ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -12,7 +11,6 @@ from flask.typing import ResponseReturnValue
 from wtforms import ValidationError
 
 from engine.errors import InvalidInput, NotFound
-from engine.people import brands
 from engine.people.resellers import list_resellers
 from engine.stock import shipments
 from engine.stock.custody import Range
@@ -156,16 +154,13 @@ def shipment(shipment_id: int) -> ResponseReturnValue:
 def packing_list(shipment_id: int) -> Response:
     """Its packing list on paper."""
     found, parcels = shipments.shipment(db(), shipment_id, actor())
-    operator = brands.brand_of(db(), None)
-    logo = None if operator is None else brands.logo_of(db(), operator.id)
     return papers.pdf(
         f"shipment-{found.id}",
         "operator/shipments/paper.html",
         shipment=found,
         parcels=parcels,
         sums=sums_of(parcels),
-        operator="Cardtone" if operator is None else operator.name,
-        logo=None if logo is None else f"data:image/png;base64,{b64encode(logo).decode()}",
+        **papers.letterhead(),
     )
 
 

@@ -54,7 +54,7 @@ def test_a_card_at_the_till_says_what_it_is_and_what_may_be_done(db: Database, v
 
     resale.sell(db, span([card]), OPERATOR, LATER, reseller_id=owner.id)
     found = card_at_till(db, card.serial, owner.id, LATER)
-    assert (found.state, found.sold) == ("sold", Told(LATER, None))
+    assert (found.state, found.sold) == ("sold", Told(LATER, "the operator"))
     assert [act for act in found.keeps_from if found.can(act)] == ["return", "recharge"]
     assert found.keeps_from["sell"] == "sold"
 
@@ -249,7 +249,7 @@ def test_a_till_names_nobody_of_another_reseller(db: Database, vault: Vault) -> 
     resale.give_back(db, span(cards), OPERATOR, NOW, reseller_id=one.id, to_operator=True)
     custody.activate(db, span(cards[:1]), OPERATOR, LATER)
     resale.assign(db, span(cards), OPERATOR, LATER, reseller_id=two.id)
-    assert card_at_till(db, cards[0].serial, two.id, LATER).activated == Told(LATER, None)
+    assert card_at_till(db, cards[0].serial, two.id, LATER).activated == Told(LATER, "the operator")
     resale.activate(db, span(cards[1:]), two.till, LATER)
     told = card_at_till(db, cards[1].serial, two.id, LATER).activated
     assert told is not None

@@ -50,7 +50,12 @@ def _marks(laid: Laid) -> bytes:
     sides = []
     for side in range(len(laid.faces)):
         corners = (laid.paper.corner(place, back=side == 1) for place in range(laid.paper.up))
-        marks = (f'<p style="left:{left}mm;top:{top}mm">{words.sample}</p>' for left, top in corners)
+        # Twice, beside one another: it is read on white and on any colour.
+        marks = (
+            f'<p class="under" style="left:{left + 0.5}mm;top:{top + 0.5}mm">{words.sample}</p>'
+            f'<p style="left:{left}mm;top:{top}mm">{words.sample}</p>'
+            for left, top in corners
+        )
         sides.append(f"<section>{''.join(marks)}</section>")
     style = (
         f"@page {{ size: {laid.paper.page_width}mm {laid.paper.page_height}mm; margin: 0 }}"
@@ -58,6 +63,7 @@ def _marks(laid: Laid) -> bytes:
         "section { break-after: page; position: relative; height: 1mm } section:last-child { break-after: auto }"
         f"p {{ position: absolute; margin: 0; opacity: 0.3; text-align: center; font-size: {size}mm;"
         f" width: {at.width}mm; line-height: {at.height}mm }}"
+        ".under { color: #ffffff; opacity: 0.6 }"
     )
     nowhere = URLFetcher(allowed_protocols=())
     html = HTML(string=f'<body lang="{laid.language}">{"".join(sides)}', url_fetcher=nowhere)

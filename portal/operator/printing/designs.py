@@ -11,6 +11,7 @@ from engine.stock.printing import looks
 from engine.stock.printing.design import Design, Look, checked, starters
 from engine.stock.printing.designs import DesignView
 from portal import arguments
+from portal.brand import PLAIN_COLOUR
 from portal.errors import Busy
 from portal.forms import CommandForm, attempt, place
 from portal.installation import db, now
@@ -201,6 +202,7 @@ def _page(form: DesignForm, view: DesignView | None, block: str | None = None) -
         view=view,
         sides=sides,
         dead_codes=dead_codes,
+        plain_colour=PLAIN_COLOUR,
         wrong=[(field, " ".join(map(str, field.errors))) for field in form if field.errors],
         preview_url=url_for("operator.print_design_preview")
         if view is None

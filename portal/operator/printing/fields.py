@@ -11,7 +11,7 @@ from wtforms.validators import StopValidation
 
 from portal.forms import MISSING, ChoiceField, WholeField
 
-_LENGTH = re.compile(r"[0-9]{1,3}(?:[.,][0-9]{1,4})?", re.ASCII)
+_LENGTH = re.compile(r"[0-9]{1,6}(?:[.,][0-9]{1,4})?", re.ASCII)
 
 
 class LengthField(WholeField):

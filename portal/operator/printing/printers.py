@@ -153,7 +153,7 @@ def calibration_page(who: Actor, *, for_reseller: bool) -> Response:
         return refused(error)
 
 
-_HOW = "Measured with the page to measure by. Both 0.0 prints exactly where the paper says."
+_HOW = "Measured with the page to measure by. With 0 in both it prints exactly where the paper says."
 
 
 def _values(view: PrinterView) -> dict[str, object]:
